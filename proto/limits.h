@@ -1,0 +1,55 @@
+/* Every bound of the product, with its unit and its reason. docs/ and PROTOCOL.md quote this file. */
+#ifndef PROTO_LIMITS_H
+#define PROTO_LIMITS_H
+
+enum {
+    /* Ids are shown in tables and used as topics and file names: one screen line is enough. */
+    LIMIT_ID_BYTES = 128,
+    /* A result or payload passes through memory at every hop; larger data belongs in files. */
+    LIMIT_VALUE_BYTES = 1 << 20,
+    /* All inputs of one task together: four full results. A named error past it. */
+    LIMIT_INPUTS_BYTES = 4 << 20,
+    /* One message body. MAXMSGSIZE of every socket is this plus room for the header. */
+    LIMIT_FRAME_BYTES = 4 << 20,
+    /* A body under construction is closed at this size, so that one more full item still fits:
+     * frame - value - 64 KiB of item overhead. */
+    LIMIT_BATCH_BYTES = LIMIT_FRAME_BYTES - LIMIT_VALUE_BYTES - (64 << 10),
+    /* Nesting of any decoded value; deeper is an attack or a mistake. */
+    LIMIT_VALUE_DEPTH = 16,
+    /* Objects in one decoded message: 4 MiB of one-byte items would unpack to 100 MB; this caps the
+     * unpacked form at about 8 MiB (24 bytes an object). */
+    LIMIT_MESSAGE_ITEMS = 350000,
+    /* A definition sent in chunks: 100,000 workers of 600 bytes, and room. */
+    LIMIT_UPLOAD_BYTES = 256 << 20,
+    /* Objects of such an upload: it is decoded once, under the same budget a byte. */
+    LIMIT_UPLOAD_ITEMS = 24000000,
+    /* An unfinished upload is dropped after this long without a chunk. */
+    LIMIT_UPLOAD_IDLE_MS = 60000,
+    LIMIT_UPLOADS = 16,
+    /* Workers of one process. */
+    LIMIT_WORKERS = 2000000,
+    /* Tasks of one pool submission. */
+    LIMIT_POOL_TASKS = 2000000,
+    /* Unfinished tasks in memory: 300 bytes each, 3 GB. Past it submissions are `busy`. */
+    LIMIT_LIVE_TASKS = 10000000,
+    LIMIT_EXPRESSION_BYTES = 4096,
+    LIMIT_EXPRESSION_MEMORY_BYTES = 1 << 20,
+    LIMIT_EXPRESSION_INSTRUCTIONS = 100000,
+    /* The text of a task's error, as recorded. */
+    LIMIT_ERROR_BYTES = 4096,
+    /* Tail of standard output kept in the result of a command, and of standard error in its error. */
+    LIMIT_STDOUT_TAIL_BYTES = 16 << 10,
+    LIMIT_STDERR_TAIL_BYTES = 2 << 10,
+    /* The log of one attempt; past it the middle is lost, and says so. */
+    LIMIT_LOG_BYTES = 1 << 20,
+    /* Rows of one page of a query. */
+    LIMIT_PAGE_ROWS = 1000,
+    /* Peers of each ROUTER. */
+    LIMIT_PEERS = 65536,
+    /* Attempts that may crash their runner before the task is quarantined. */
+    LIMIT_CRASHES = 3,
+    /* Finished runs whose summary stays in memory. */
+    LIMIT_FINISHED_RUNS = 1000,
+};
+
+#endif
