@@ -11,7 +11,7 @@
 #ifndef SYNK_CLIENT_H
 #define SYNK_CLIENT_H
 
-#include "value.h"
+#include <synk/value.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -29,7 +29,7 @@
 #ifndef SYNK_WORKER_H
 #define SYNK_WORKER_H
 
-#include "value.h"
+#include <synk/value.h>
 
 #ifdef __cplusplus
 extern "C" {
