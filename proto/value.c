@@ -1,0 +1,381 @@
+/*
+ * Values over MessagePack-C: a struct synk_value is a msgpack_object, a document is a zone with one
+ * tree in it, a builder is a buf that is packed into.
+ *
+ * Invariant: MessagePack-C sees only bytes that check_value has passed. Its C unpacker points
+ * strings and binaries into the input and never copies them, which is why a document borrows its
+ * bytes.
+ */
+#include "proto/value.h"
+
+#include <msgpack/object.h>
+#include <msgpack/unpack.h>
+#include <msgpack/zone.h>
+#include <stdlib.h>
+
+#include "proto/limits.h"
+#include "proto/pack.h"
+
+struct synk_document {
+    msgpack_zone zone;
+    msgpack_object root;
+};
+
+static const msgpack_object *object_of(const struct synk_value *value)
+{
+    return (const msgpack_object *)value;
+}
+
+static const struct synk_value *value_of(const msgpack_object *object)
+{
+    return (const struct synk_value *)object;
+}
+
+/* One chunk for most messages, without asking 64 KiB for a small one. An object of the tree takes
+ * 24 bytes for the 3 or so that it takes on the wire. */
+static size_t zone_chunk_size(size_t size)
+{
+    size_t guess = size * 8;
+    return guess < 512 ? 512 : guess > (64 << 10) ? 64 << 10 : guess;
+}
+
+enum synk_status value_decode(struct synk_bytes bytes, const struct check_limits *limits,
+                              struct synk_document **ret_document, struct synk_error *error)
+{
+    enum synk_status status = check_value(bytes, limits, error);
+    if (status != SYNK_OK)
+        return status;
+    struct synk_document *document = mem_alloc(sizeof(*document));
+    if (!msgpack_zone_init(&document->zone, zone_chunk_size(bytes.size)))
+        abort();
+    /* Past the check the only failure left is want of memory. */
+    if (msgpack_unpack(bytes.data, bytes.size, NULL, &document->zone, &document->root) !=
+        MSGPACK_UNPACK_SUCCESS)
+        abort();
+    *ret_document = document;
+    return SYNK_OK;
+}
+
+enum synk_status synk_document_decode(struct synk_bytes bytes, struct synk_document **ret_document,
+                                      struct synk_error *error)
+{
+    return value_decode(bytes, &check_message_limits, ret_document, error);
+}
+
+const struct synk_value *synk_document_root(const struct synk_document *document)
+{
+    return document ? value_of(&document->root) : NULL;
+}
+
+void synk_document_free(struct synk_document *document)
+{
+    if (!document)
+        return;
+    msgpack_zone_destroy(&document->zone);
+    free(document);
+}
+
+enum synk_kind synk_value_kind(const struct synk_value *value)
+{
+    if (!value)
+        return SYNK_NULL;
+    switch (object_of(value)->type) {
+    case MSGPACK_OBJECT_BOOLEAN:
+        return SYNK_BOOL;
+    case MSGPACK_OBJECT_POSITIVE_INTEGER:
+    case MSGPACK_OBJECT_NEGATIVE_INTEGER:
+        return SYNK_INT;
+    case MSGPACK_OBJECT_FLOAT32:
+    case MSGPACK_OBJECT_FLOAT64:
+        return SYNK_DOUBLE;
+    case MSGPACK_OBJECT_STR:
+        return SYNK_STRING;
+    case MSGPACK_OBJECT_BIN:
+        return SYNK_BINARY;
+    case MSGPACK_OBJECT_ARRAY:
+        return SYNK_ARRAY;
+    case MSGPACK_OBJECT_MAP:
+        return SYNK_MAP;
+    case MSGPACK_OBJECT_NIL:
+    case MSGPACK_OBJECT_EXT: /* refused by the check */
+        break;
+    }
+    return SYNK_NULL;
+}
+
+size_t synk_value_count(const struct synk_value *value)
+{
+    switch (synk_value_kind(value)) {
+    case SYNK_ARRAY:
+        return object_of(value)->via.array.size;
+    case SYNK_MAP:
+        return object_of(value)->via.map.size;
+    case SYNK_STRING:
+    case SYNK_BINARY:
+        return synk_value_bytes(value).size;
+    default:
+        return 0;
+    }
+}
+
+const struct synk_value *synk_value_get(const struct synk_value *map, const char *key)
+{
+    if (!map || object_of(map)->type != MSGPACK_OBJECT_MAP)
+        return NULL;
+    const msgpack_object_map *entries = &object_of(map)->via.map;
+    size_t size = strlen(key);
+    for (uint32_t i = 0; i < entries->size; i++) {
+        const msgpack_object_str *name = &entries->ptr[i].key.via.str;
+        if (name->size == size && memcmp(name->ptr, key, size) == 0)
+            return value_of(&entries->ptr[i].val);
+    }
+    return NULL;
+}
+
+const struct synk_value *synk_value_at(const struct synk_value *value, size_t index)
+{
+    if (!value)
+        return NULL;
+    const msgpack_object *object = object_of(value);
+    if (object->type == MSGPACK_OBJECT_ARRAY && index < object->via.array.size)
+        return value_of(&object->via.array.ptr[index]);
+    if (object->type == MSGPACK_OBJECT_MAP && index < object->via.map.size)
+        return value_of(&object->via.map.ptr[index].val);
+    return NULL;
+}
+
+struct synk_bytes synk_value_key_at(const struct synk_value *map, size_t index)
+{
+    if (!map || object_of(map)->type != MSGPACK_OBJECT_MAP || index >= object_of(map)->via.map.size)
+        return (struct synk_bytes){NULL, 0};
+    const msgpack_object_str *key = &object_of(map)->via.map.ptr[index].key.via.str;
+    return bytes_of(key->ptr, key->size);
+}
+
+bool synk_value_bool(const struct synk_value *value, bool otherwise)
+{
+    return synk_value_kind(value) == SYNK_BOOL ? object_of(value)->via.boolean : otherwise;
+}
+
+int64_t synk_value_int(const struct synk_value *value, int64_t otherwise)
+{
+    if (!value)
+        return otherwise;
+    const msgpack_object *object = object_of(value);
+    switch (object->type) {
+    case MSGPACK_OBJECT_POSITIVE_INTEGER:
+        return object->via.u64 <= INT64_MAX ? (int64_t)object->via.u64 : otherwise;
+    case MSGPACK_OBJECT_NEGATIVE_INTEGER:
+        return object->via.i64;
+    case MSGPACK_OBJECT_FLOAT32:
+    case MSGPACK_OBJECT_FLOAT64:
+        /* 2^63 as a double is the first that does not fit; the comparison is false for NaN. */
+        if (object->via.f64 >= -0x1p63 && object->via.f64 < 0x1p63 &&
+            (double)(int64_t)object->via.f64 == object->via.f64)
+            return (int64_t)object->via.f64;
+        return otherwise;
+    default:
+        return otherwise;
+    }
+}
+
+double synk_value_double(const struct synk_value *value, double otherwise)
+{
+    if (!value)
+        return otherwise;
+    const msgpack_object *object = object_of(value);
+    switch (object->type) {
+    case MSGPACK_OBJECT_POSITIVE_INTEGER:
+        return (double)object->via.u64;
+    case MSGPACK_OBJECT_NEGATIVE_INTEGER:
+        return (double)object->via.i64;
+    case MSGPACK_OBJECT_FLOAT32:
+    case MSGPACK_OBJECT_FLOAT64:
+        return object->via.f64;
+    default:
+        return otherwise;
+    }
+}
+
+struct synk_bytes synk_value_bytes(const struct synk_value *value)
+{
+    enum synk_kind kind = synk_value_kind(value);
+    if (kind != SYNK_STRING && kind != SYNK_BINARY)
+        return (struct synk_bytes){NULL, 0};
+    const msgpack_object *object = object_of(value);
+    const char *data = kind == SYNK_STRING ? object->via.str.ptr : object->via.bin.ptr;
+    size_t size = kind == SYNK_STRING ? object->via.str.size : object->via.bin.size;
+    return bytes_of(data ? data : "", size);
+}
+
+char *synk_value_string_dup(const struct synk_value *value)
+{
+    if (synk_value_kind(value) != SYNK_STRING)
+        return NULL;
+    struct synk_bytes text = synk_value_bytes(value);
+    return mem_strndup(text.data, text.size);
+}
+
+bool value_is_null(const struct synk_value *value)
+{
+    return synk_value_kind(value) == SYNK_NULL;
+}
+
+bool value_get_string(const struct synk_value *map, const char *key, size_t max,
+                      struct synk_bytes *ret_text)
+{
+    const struct synk_value *value = synk_value_get(map, key);
+    if (synk_value_kind(value) != SYNK_STRING)
+        return false;
+    struct synk_bytes text = synk_value_bytes(value);
+    if (text.size == 0 || text.size > max)
+        return false;
+    *ret_text = text;
+    return true;
+}
+
+struct synk_bytes value_get_opaque(const struct synk_value *map, const char *key)
+{
+    const struct synk_value *value = synk_value_get(map, key);
+    if (synk_value_kind(value) != SYNK_BINARY)
+        return (struct synk_bytes){NULL, 0};
+    return synk_value_bytes(value);
+}
+
+void value_encode(const struct synk_value *value, struct buf *out)
+{
+    if (!value) {
+        pack_null(out);
+        return;
+    }
+    msgpack_packer packer = pack_into(out);
+    msgpack_pack_object(&packer, *object_of(value));
+}
+
+/* Recursion ends at the depth that the check allowed. */
+static bool same_tree(const struct synk_value *a, const struct synk_value *b)
+{
+    enum synk_kind kind = synk_value_kind(a);
+    if (kind != synk_value_kind(b) || synk_value_count(a) != synk_value_count(b))
+        return false;
+    switch (kind) {
+    case SYNK_NULL:
+        return true;
+    case SYNK_BOOL:
+        return synk_value_bool(a, false) == synk_value_bool(b, false);
+    case SYNK_INT: /* positive and negative have types of their own, so the bits decide */
+        return object_of(a)->type == object_of(b)->type &&
+               object_of(a)->via.u64 == object_of(b)->via.u64;
+    case SYNK_DOUBLE: {
+        double x = object_of(a)->via.f64, y = object_of(b)->via.f64;
+        return x == y || (x != x && y != y);
+    }
+    case SYNK_STRING:
+    case SYNK_BINARY:
+        return bytes_equal(synk_value_bytes(a), synk_value_bytes(b));
+    case SYNK_ARRAY:
+    case SYNK_MAP:
+        break;
+    }
+    for (size_t i = 0; i < synk_value_count(a); i++)
+        if (!bytes_equal(synk_value_key_at(a, i), synk_value_key_at(b, i)) ||
+            !same_tree(synk_value_at(a, i), synk_value_at(b, i)))
+            return false;
+    return true;
+}
+
+bool value_same(struct synk_bytes a, struct synk_bytes b)
+{
+    static const uint8_t null_value = 0xc0;
+    if (a.size == 0)
+        a = bytes_of(&null_value, 1);
+    if (b.size == 0)
+        b = bytes_of(&null_value, 1);
+    if (bytes_equal(a, b))
+        return true;
+    /* The same number or length may be written in several widths. */
+    struct synk_document *left = NULL, *right = NULL;
+    bool same = synk_document_decode(a, &left, NULL) == SYNK_OK &&
+                synk_document_decode(b, &right, NULL) == SYNK_OK &&
+                same_tree(synk_document_root(left), synk_document_root(right));
+    synk_document_free(left);
+    synk_document_free(right);
+    return same;
+}
+
+struct synk_builder {
+    struct buf buf;
+};
+
+struct synk_builder *synk_builder_new(void)
+{
+    return mem_zalloc(1, sizeof(struct synk_builder));
+}
+
+void synk_builder_free(struct synk_builder *builder)
+{
+    if (!builder)
+        return;
+    buf_fini(&builder->buf);
+    free(builder);
+}
+
+void synk_builder_clear(struct synk_builder *builder)
+{
+    buf_clear(&builder->buf);
+}
+
+void synk_builder_map(struct synk_builder *builder, size_t entries)
+{
+    pack_map(&builder->buf, entries);
+}
+
+void synk_builder_array(struct synk_builder *builder, size_t elements)
+{
+    pack_array(&builder->buf, elements);
+}
+
+void synk_builder_null(struct synk_builder *builder)
+{
+    pack_null(&builder->buf);
+}
+
+void synk_builder_bool(struct synk_builder *builder, bool value)
+{
+    pack_bool(&builder->buf, value);
+}
+
+void synk_builder_int(struct synk_builder *builder, int64_t value)
+{
+    pack_int(&builder->buf, value);
+}
+
+void synk_builder_double(struct synk_builder *builder, double value)
+{
+    pack_double(&builder->buf, value);
+}
+
+void synk_builder_string(struct synk_builder *builder, const char *text)
+{
+    pack_cstr(&builder->buf, text);
+}
+
+void synk_builder_string_n(struct synk_builder *builder, const char *text, size_t size)
+{
+    pack_string(&builder->buf, bytes_of(text, size));
+}
+
+void synk_builder_binary(struct synk_builder *builder, const void *data, size_t size)
+{
+    pack_binary(&builder->buf, bytes_of(data, size));
+}
+
+void synk_builder_encoded(struct synk_builder *builder, struct synk_bytes value)
+{
+    pack_encoded(&builder->buf, value);
+}
+
+struct synk_bytes synk_builder_bytes(const struct synk_builder *builder)
+{
+    return buf_bytes(&builder->buf);
+}
