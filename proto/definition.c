@@ -67,8 +67,7 @@ void definition_unref(struct definition *definition)
 {
     if (!definition)
         return;
-    unsigned before =
-        atomic_fetch_sub_explicit(&definition->references, 1, memory_order_acq_rel);
+    unsigned before = atomic_fetch_sub_explicit(&definition->references, 1, memory_order_acq_rel);
     assert(before > 0);
     if (before > 1)
         return;
@@ -122,8 +121,7 @@ enum synk_status definition_duration(struct synk_bytes text, int64_t *ret_ms,
     static const struct {
         const char *suffix;
         int64_t ms;
-    } units[] = {{"", 1},       {"ms", 1},        {"s", 1000},
-                 {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+    } units[] = {{"", 1}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
     const char *data = text.data;
     int64_t value = 0;
     size_t i = 0;
@@ -139,6 +137,7 @@ enum synk_status definition_duration(struct synk_bytes text, int64_t *ret_ms,
         *ret_ms = value * units[u].ms;
         return SYNK_OK;
     }
-    return status_fail(error, SYNK_INVALID, "'%.*s' is not a duration (1500, 250ms, 90s, 5m, 2h, 1d)",
+    return status_fail(error, SYNK_INVALID,
+                       "'%.*s' is not a duration (1500, 250ms, 90s, 5m, 2h, 1d)",
                        (int)(text.size < 64 ? text.size : 64), text.size ? data : "");
 }

@@ -1,7 +1,7 @@
 /*
  * Definitions: what a user writes, as plain structs, and the one validator that makes them. The
- * client validates files with it (errors carry file and line), the supervisor validates what arrives
- * with it again, and stored definitions are read back with it.
+ * client validates files with it (errors carry file and line), the supervisor validates what
+ * arrives with it again, and stored definitions are read back with it.
  *
  * A struct definition owns everything below it (one arena) and is immutable once made, except
  * through definition_set. Options that a unit leaves at their defaults are shared: options pointers
@@ -62,11 +62,11 @@ struct uses {
 
 /* How a worker is tried and where. */
 struct worker_options {
-    const char *function;   /* "plugin.function", "exec", "sim.sleep" */
-    uint32_t max_retries;   /* default 0: tries after the first */
-    int64_t retry_delay_ms; /* where retry_delay is NULL; default 0 */
-    const char *retry_delay;/* an expression */
-    int64_t timeout_ms;     /* 0 = none; resolved: 10000 for functions, 0 for exec, unless given */
+    const char *function;    /* "plugin.function", "exec", "sim.sleep" */
+    uint32_t max_retries;    /* default 0: tries after the first */
+    int64_t retry_delay_ms;  /* where retry_delay is NULL; default 0 */
+    const char *retry_delay; /* an expression */
+    int64_t timeout_ms;      /* 0 = none; resolved: 10000 for functions, 0 for exec, unless given */
     int64_t progress_timeout_ms; /* 0 = none */
     const int32_t *no_retry_exit_codes;
     uint32_t no_retry_exit_code_count;
@@ -81,7 +81,7 @@ struct worker_options {
 struct dependency {
     uint32_t parent; /* index in the process */
     enum dependency_on on;
-    const char *condition;  /* NULL = none */
+    const char *condition;   /* NULL = none */
     unsigned condition_uses; /* enum expression_uses */
 };
 
@@ -92,7 +92,7 @@ enum {
 
 struct worker_def {
     const char *id;
-    struct synk_bytes payload; /* encoded; for exec the map {command cwd env envFile stdin output} */
+    struct synk_bytes payload; /* encoded; of exec {command cwd env envFile stdin output} */
     const struct unit_options *unit;
     const struct worker_options *worker;
     const struct dependency *depends_on;
@@ -103,11 +103,11 @@ struct worker_def {
 
 struct process_options {
     enum run_mode run_mode;
-    uint32_t batch_size;         /* default 2 */
-    int64_t isolation_delay_ms;  /* default 100 */
-    uint32_t max_parallel;       /* 0 = no bound */
-    uint32_t max_failures;       /* 0 = no bound */
-    int64_t timeout_ms;          /* the run's deadline; 0 = none */
+    uint32_t batch_size;        /* default 2 */
+    int64_t isolation_delay_ms; /* default 100 */
+    uint32_t max_parallel;      /* 0 = no bound */
+    uint32_t max_failures;      /* 0 = no bound */
+    int64_t timeout_ms;         /* the run's deadline; 0 = none */
 };
 
 /* One unit: a standalone worker (worker_count 1, workers[0].id == id) or a process. */
@@ -141,7 +141,7 @@ struct node {
                 int64_t integer;
                 double number;
             };
-            struct synk_bytes written; /* a scalar that is no string, as the file spells it; or empty */
+            struct synk_bytes written; /* a scalar other than a string as spelled; or empty */
         };
         struct synk_bytes text;
         struct {
@@ -162,16 +162,16 @@ void definition_set_fini(struct definition_set *set);
 
 /*
  * Validates one document ({processes, workers, defaults}) and appends its units to `set`. `source`
- * names it in errors ("nightly.yaml"), and `directory` (absolute, NULL = leave) is what a relative or
- * absent `cwd` of a command is made absolute against.
- * All the rules of docs/definition.md that one document can decide: unknown fields (with the nearest
- * known name), types, ids, duplicates (in `set` too), unknown and self dependencies, cycles (named
- * link by link), expressions, limits. Hook targets and runOnMilestone are not resolved here.
- * Fails with SYNK_INVALID or SYNK_TOO_LARGE and "nightly.yaml:12: process 'x', worker 'y': …";
- * the set is then unchanged.
+ * names it in errors ("nightly.yaml"), and `directory` (absolute, NULL = leave) is what a relative
+ * or absent `cwd` of a command is made absolute against. All the rules of docs/definition.md that
+ * one document can decide: unknown fields (with the nearest known name), types, ids, duplicates (in
+ * `set` too), unknown and self dependencies, cycles (named link by link), expressions, limits. Hook
+ * targets and runOnMilestone are not resolved here. Fails with SYNK_INVALID or SYNK_TOO_LARGE and
+ * "nightly.yaml:12: process 'x', worker 'y': …"; the set is then unchanged.
  */
 enum synk_status definition_validate(const struct node *document, const char *source,
-                                     const char *directory, const struct expression_checker *checker,
+                                     const char *directory,
+                                     const struct expression_checker *checker,
                                      struct definition_set *set, struct synk_error *error);
 
 /* What check_value is to hold an uploaded document or a stored record against: values of full depth
@@ -184,9 +184,9 @@ enum synk_status definition_node_decode(struct synk_bytes bytes, struct arena *a
 
 /*
  * Encodes one unit as the document entry it came from, in canonical form (defaults left out, fields
- * in one fixed order, durations in milliseconds, `command` as exec payload spelled back as command):
- * equal definitions encode to equal bytes, and {processes:[…]} or {workers:[…]} around it validates
- * back to the same unit. This is what is stored, shown and compared.
+ * in one fixed order, durations in milliseconds, `command` as exec payload spelled back as
+ * command): equal definitions encode to equal bytes, and {processes:[…]} or {workers:[…]} around it
+ * validates back to the same unit. This is what is stored, shown and compared.
  */
 void definition_encode(const struct definition *definition, struct buf *out);
 /* The header alone, without `workers`; and one worker alone: the records of a large process. */

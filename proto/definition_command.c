@@ -1,8 +1,9 @@
 /*
- * What a worker runs: a plugin's function with a payload, or a command, which is the function `exec`
- * with the map {command cwd env envFile stdin output} as its payload, in that order and without what
- * is absent. Paths are made absolute here, against the directory of the document, because the host has
- * another one. Templates are checked, and refused where they are never expanded. Pure.
+ * What a worker runs: a plugin's function with a payload, or a command, which is the function
+ * `exec` with the map {command cwd env envFile stdin output} as its payload, in that order and
+ * without what is absent. Paths are made absolute here, against the directory of the document,
+ * because the host has another one. Templates are checked, and refused where they are never
+ * expanded. Pure.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,8 +22,8 @@ static const char *const part_names[PARTS + 1] = {
 typedef const struct node *parts[PARTS];
 
 /* A scalar as text, spelled as it was written where that is known. */
-static enum synk_status scalar_text(struct validation *v, const struct node *node,
-                                    const char *name, struct synk_bytes *ret_text)
+static enum synk_status scalar_text(struct validation *v, const struct node *node, const char *name,
+                                    struct synk_bytes *ret_text)
 {
     char *text;
     if (node->kind == NODE_STRING) {

@@ -155,8 +155,8 @@ static void encode_dependency(const struct definition *definition,
     put_text(out, "condition", dependency->condition);
 }
 
-/* What a worker runs: a command is spelled back from exec's payload, whose entries are the fields of
- * the same names in the same order; it has at most six, so its header is one byte. */
+/* What a worker runs: a command is spelled back from exec's payload, whose entries are the fields
+ * of the same names in the same order; it has at most six, so its header is one byte. */
 static uint32_t encode_work(const struct worker_def *worker, struct buf *out)
 {
     if (strcmp(worker->worker->function, "exec") != 0)

@@ -1,7 +1,7 @@
 /*
  * Errors of the validator: where in the document, what was wrong, and what was perhaps meant. Every
- * text has the form "nightly.yaml:12: process 'x', worker 'y': …", without the file and line where the
- * document has none (MessagePack). Pure.
+ * text has the form "nightly.yaml:12: process 'x', worker 'y': …", without the file and line where
+ * the document has none (MessagePack). Pure.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,9 +9,9 @@
 #include "proto/definition_internal.h"
 
 enum {
-    QUOTED_BYTES = 48,     /* of a bad value, enough to find it */
-    COMPARED_BYTES = 64,   /* longer names are not compared */
-    NEAREST_DISTANCE = 3,  /* edits; more is another word */
+    QUOTED_BYTES = 48,    /* of a bad value, enough to find it */
+    COMPARED_BYTES = 64,  /* longer names are not compared */
+    NEAREST_DISTANCE = 3, /* edits; more is another word */
 };
 
 static void print_place(const struct place *place, char *text, size_t size)
@@ -97,8 +97,8 @@ static void describe(const struct node *node, char *text, size_t size)
     }
 }
 
-enum synk_status definition_fail_type(struct validation *v, const struct node *at,
-                                      const char *name, const char *what)
+enum synk_status definition_fail_type(struct validation *v, const struct node *at, const char *name,
+                                      const char *what)
 {
     char found[QUOTED_BYTES + 32];
     describe(at, found, sizeof(found));
@@ -171,6 +171,5 @@ enum synk_status definition_fail_unknown(struct validation *v, const struct node
     if (!nearest.found.size)
         return definition_fail(v, key, SYNK_INVALID, "unknown field '%.*s'", size, text);
     return definition_fail(v, key, SYNK_INVALID, "unknown field '%.*s' (did you mean '%.*s'?)",
-                           size, text, (int)nearest.found.size,
-                           (const char *)nearest.found.data);
+                           size, text, (int)nearest.found.size, (const char *)nearest.found.data);
 }

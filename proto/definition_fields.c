@@ -1,7 +1,7 @@
 /*
  * The table of fields: what a unit may say, where, and how each is read. A map's entries are first
- * sorted into draft->nodes by the table, so that what applies where a field is absent (`defaults`) is
- * one pointer; then each present field's parser runs. Fields without a parser here are read by
+ * sorted into draft->nodes by the table, so that what applies where a field is absent (`defaults`)
+ * is one pointer; then each present field's parser runs. Fields without a parser here are read by
  * definition_command.c, definition_graph.c and definition_validate.c. Pure.
  */
 #include <stddef.h>
@@ -148,8 +148,8 @@ static enum synk_status parse_ms(struct validation *v, const struct field *field
 static enum synk_status parse_retry_delay(struct validation *v, const struct field *field,
                                           const struct node *node, struct draft *draft)
 {
-    if (node->kind != NODE_STRING || !definition_duration(node->text, &draft->worker.retry_delay_ms,
-                                                          NULL))
+    if (node->kind != NODE_STRING ||
+        !definition_duration(node->text, &draft->worker.retry_delay_ms, NULL))
         return parse_ms(v, field, node, draft);
     enum synk_status status = definition_parse_text(v, node, field->name, LIMIT_EXPRESSION_BYTES,
                                                     &draft->worker.retry_delay);
@@ -159,7 +159,8 @@ static enum synk_status parse_retry_delay(struct validation *v, const struct fie
     unsigned uses;
     if (v->checker->check(v->checker->context, node->text, &uses, &inner))
         return definition_fail_inner(
-            v, node, &inner, "'retryDelayMs' is neither a duration nor an expression that compiles");
+            v, node, &inner,
+            "'retryDelayMs' is neither a duration nor an expression that compiles");
     return SYNK_OK;
 }
 
@@ -316,8 +317,8 @@ static const struct field fields[FIELD_COUNT] = {
     [FIELD_ENV_FILE] = {"envFile", IN_WORKER, NULL, 0, 0, 0, NULL},
     [FIELD_STDIN] = {"stdin", IN_WORKER, NULL, 0, 0, 0, NULL},
     [FIELD_OUTPUT] = {"output", IN_WORKER, NULL, 0, 0, 0, NULL},
-    [FIELD_MAX_RETRIES] = {"maxRetries", IN_WORKER | IN_DEFAULTS, parse_u32, WORKER(max_retries),
-                           0, 1000000, NULL},
+    [FIELD_MAX_RETRIES] = {"maxRetries", IN_WORKER | IN_DEFAULTS, parse_u32, WORKER(max_retries), 0,
+                           1000000, NULL},
     [FIELD_RETRY_DELAY_MS] = {"retryDelayMs", IN_WORKER | IN_DEFAULTS, parse_retry_delay,
                               WORKER(retry_delay_ms), 0, MS_MAX, NULL},
     [FIELD_TIMEOUT_MS] = {"timeoutMs", IN_WORKER | IN_DEFAULTS, parse_ms, WORKER(timeout_ms), 0,
@@ -335,16 +336,15 @@ static const struct field fields[FIELD_COUNT] = {
     [FIELD_WORKERS] = {"workers", IN_PROCESS, NULL, 0, 0, 0, NULL},
     [FIELD_RUN_MODE] = {"runMode", IN_PROCESS, parse_choice, PROCESS(run_mode), RUN_SEQUENTIAL,
                         RUN_ISOLATED, run_mode_choice},
-    [FIELD_BATCH_SIZE] = {"batchSize", IN_PROCESS, parse_u32, PROCESS(batch_size), 1,
-                          LIMIT_WORKERS, NULL},
+    [FIELD_BATCH_SIZE] = {"batchSize", IN_PROCESS, parse_u32, PROCESS(batch_size), 1, LIMIT_WORKERS,
+                          NULL},
     [FIELD_ISOLATION_DELAY_MS] = {"isolationDelayMs", IN_PROCESS, parse_ms,
                                   PROCESS(isolation_delay_ms), 0, MS_MAX, NULL},
     [FIELD_MAX_PARALLEL] = {"maxParallel", IN_PROCESS, parse_u32, PROCESS(max_parallel), 0,
                             LIMIT_WORKERS, NULL},
     [FIELD_MAX_FAILURES] = {"maxFailures", IN_PROCESS, parse_u32, PROCESS(max_failures), 0,
                             LIMIT_WORKERS, NULL},
-    [FIELD_DEADLINE_MS] = {"timeoutMs", IN_PROCESS, parse_ms, PROCESS(timeout_ms), 0, MS_MAX,
-                           NULL},
+    [FIELD_DEADLINE_MS] = {"timeoutMs", IN_PROCESS, parse_ms, PROCESS(timeout_ms), 0, MS_MAX, NULL},
 };
 
 const char *definition_field_name(enum field_id field)

@@ -61,8 +61,8 @@ enum synk_status definition_load_file(const char *path, const struct expression_
     struct arena arena = {0};
     struct node document;
     char *directory = NULL;
-    enum synk_status status = is_stdin ? read_all(STDIN_FILENO, source, &text, error)
-                                       : read_file(path, &text, error);
+    enum synk_status status =
+        is_stdin ? read_all(STDIN_FILENO, source, &text, error) : read_file(path, &text, error);
     if (!status && !(directory = directory_of(is_stdin ? "." : path)))
         status = status_fail(error, SYNK_IO, "cannot find the directory of %s: %s", source,
                              strerror(errno));

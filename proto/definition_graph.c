@@ -11,8 +11,8 @@ enum { CYCLE_LINKS_SHOWN = 8 };
 
 static void place_worker(struct validation *v, uint32_t index)
 {
-    v->worker = (struct place){"worker", "workers", index,
-                               bytes_str(v->definition->workers[index].id)};
+    v->worker =
+        (struct place){"worker", "workers", index, bytes_str(v->definition->workers[index].id)};
 }
 
 static enum synk_status fail_parent(struct validation *v, const struct node *at,
@@ -25,10 +25,10 @@ static enum synk_status fail_parent(struct validation *v, const struct node *at,
         return definition_fail(v, at, SYNK_INVALID,
                                "depends on '%.*s', which is not in this process", (int)id.size,
                                (const char *)id.data);
-    return definition_fail(
-        v, at, SYNK_INVALID,
-        "depends on '%.*s', which is not in this process (did you mean '%.*s'?)", (int)id.size,
-        (const char *)id.data, (int)nearest.found.size, (const char *)nearest.found.data);
+    return definition_fail(v, at, SYNK_INVALID,
+                           "depends on '%.*s', which is not in this process (did you mean '%.*s'?)",
+                           (int)id.size, (const char *)id.data, (int)nearest.found.size,
+                           (const char *)nearest.found.data);
 }
 
 static enum synk_status parse_on(struct validation *v, const struct node *node,
@@ -111,8 +111,7 @@ static enum synk_status resolve_worker(struct validation *v, const struct node *
         return SYNK_OK;
     if (count > LIMIT_WORKERS)
         return definition_fail(v, node, SYNK_TOO_LARGE, "'dependsOn' has %u items", count);
-    struct dependency *list =
-        arena_zalloc(&v->definition->arena, count, sizeof(*list));
+    struct dependency *list = arena_zalloc(&v->definition->arena, count, sizeof(*list));
     for (uint32_t i = 0; i < count; i++) {
         enum synk_status status = parse_dependency(v, &items[i], child, &list[i]);
         if (status)

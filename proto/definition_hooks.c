@@ -1,7 +1,7 @@
 /*
- * Fields that are lists: hooks, host tags, resources, exit codes. A single item may stand where a list
- * is meant. What has no order (tags, resources, codes) is kept sorted and without repeats, so that equal
- * definitions encode to equal bytes. Pure.
+ * Fields that are lists: hooks, host tags, resources, exit codes. A single item may stand where a
+ * list is meant. What has no order (tags, resources, codes) is kept sorted and without repeats, so
+ * that equal definitions encode to equal bytes. Pure.
  */
 #include <stdlib.h>
 
@@ -116,8 +116,8 @@ enum synk_status definition_parse_uses(struct validation *v, const struct node *
     struct uses *uses = arena_zalloc(&v->scratch, node->count, sizeof(*uses));
     for (uint32_t i = 0; i < node->count; i++) {
         const struct node *amount = &node->items[i];
-        enum synk_status status = definition_parse_text(v, &node->keys[i], "uses", LIMIT_ID_BYTES,
-                                                        &uses[i].name);
+        enum synk_status status =
+            definition_parse_text(v, &node->keys[i], "uses", LIMIT_ID_BYTES, &uses[i].name);
         if (status)
             return status;
         if (amount->kind != NODE_INT || amount->integer < 1 || amount->integer > INT32_MAX)

@@ -24,8 +24,7 @@ void intern_table_fini(struct intern_table *table)
 static void remember(struct intern_table *table, struct synk_bytes key, const void *options)
 {
     uint32_t index = table->ids.count;
-    table->options =
-        mem_grow(table->options, &table->capacity, index + 1, sizeof(*table->options));
+    table->options = mem_grow(table->options, &table->capacity, index + 1, sizeof(*table->options));
     table->options[index] = options;
     id_table_put(&table->ids, arena_copy(&table->keys, key), index);
 }
@@ -92,10 +91,10 @@ const struct worker_options *definition_intern_worker(struct validation *v,
     copy->no_retry_exit_codes =
         copy_array(arena, options->no_retry_exit_codes, options->no_retry_exit_code_count,
                    sizeof(*options->no_retry_exit_codes));
-    const char **requires = copy_array(arena, options->requires, options->requires_count,
-                                       sizeof(*requires));
+    const char **requires =
+        copy_array(arena, options->requires, options->requires_count, sizeof(*requires));
     for (uint32_t i = 0; i < options->requires_count; i++)
-        requires[i] = arena_strdup(arena, requires[i]);
+    requires[i] = arena_strdup(arena, requires[i]);
     copy->requires = requires;
     struct uses *uses = copy_array(arena, options->uses, options->uses_count, sizeof(*uses));
     for (uint32_t i = 0; i < options->uses_count; i++)

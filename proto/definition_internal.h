@@ -134,14 +134,14 @@ struct validation {
     struct buf encoded;
 };
 
-/* Fills the error with "source:line: process 'x', worker 'y': …"; returns `status`. `at` may be NULL.
- * definition_fields.c */
+/* Fills the error with "source:line: process 'x', worker 'y': …"; returns `status`. `at` may be
+ * NULL. definition_fields.c */
 enum synk_status definition_fail(struct validation *v, const struct node *at,
                                  enum synk_status status, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 /* "wrong type or value": "'NAME' must be WHAT, not …". */
-enum synk_status definition_fail_type(struct validation *v, const struct node *at,
-                                      const char *name, const char *what);
+enum synk_status definition_fail_type(struct validation *v, const struct node *at, const char *name,
+                                      const char *what);
 /* Refuses the key of a map with the nearest of `names` (NULL-ended) that are known. */
 enum synk_status definition_fail_unknown(struct validation *v, const struct node *key,
                                          const char *const *names);
@@ -179,6 +179,13 @@ struct nearest {
 };
 struct nearest definition_nearest(struct synk_bytes text);
 void definition_nearest_try(struct nearest *nearest, struct synk_bytes name);
+
+/* Gives a plain scalar, a NUL-terminated string so far, the kind that its spelling tells. False
+ * where it is an integer past 64 bits. definition_scalar.c */
+bool definition_resolve_plain(struct node *node);
+/* Where the text is JSON: trims white space at its end, and rewrites it into `out` as far as YAML
+ * needs that (`out` stays empty where it needs nothing). definition_json.c */
+void definition_rewrite_json(struct synk_bytes *io_text, struct buf *out);
 
 /* definition_hooks.c: fields that are lists. */
 enum synk_status definition_parse_hooks(struct validation *v, const struct node *node,

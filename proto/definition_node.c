@@ -1,7 +1,7 @@
 /*
  * Nodes to and from MessagePack. Reading bounds every count by the bytes that are left before it
- * allocates, and nests no deeper than DEFINITION_DEPTH, so that neither memory nor the stack depends
- * on what a header claims. Pure.
+ * allocates, and nests no deeper than DEFINITION_DEPTH, so that neither memory nor the stack
+ * depends on what a header claims. Pure.
  */
 #include "proto/definition_internal.h"
 #include "proto/pack.h"

@@ -1,7 +1,7 @@
 /*
  * Byte strings to numbers: open addressing with linear probing, at most half full, so that a lookup
- * is one hash and a step or two. Keys are borrowed: they outlive the table. Used for worker ids, unit
- * ids, anchors and duplicate keys. Pure.
+ * is one hash and a step or two. Keys are borrowed: they outlive the table. Used for worker ids,
+ * unit ids, anchors and duplicate keys. Pure.
  */
 #include "proto/definition_internal.h"
 

@@ -1,11 +1,11 @@
 /*
- * The validator: one document to units, or one error. Units are appended to the set as they are done
- * and taken back if a later one fails, so that a document applies whole or not at all.
+ * The validator: one document to units, or one error. Units are appended to the set as they are
+ * done and taken back if a later one fails, so that a document applies whole or not at all.
  *
  * `defaults` is a map of worker fields that hold where a worker leaves them out: maxRetries
- * retryDelayMs timeoutMs progressTimeoutMs requires priority, and for commands cwd and env. Each stands
- * in for the worker's field as a whole (an `env` of the worker's own replaces the default one).
- * Pure.
+ * retryDelayMs timeoutMs progressTimeoutMs requires priority, and for commands cwd and env. Each
+ * stands in for the worker's field as a whole (an `env` of the worker's own replaces the default
+ * one). Pure.
  */
 #include <stdlib.h>
 
@@ -198,9 +198,9 @@ static enum synk_status validate_process(struct validation *v, const struct node
     if (!workers)
         return definition_fail(v, map, SYNK_INVALID, "has no 'workers'");
     if (workers->kind != NODE_ARRAY || !workers->count)
-        return definition_fail_type(v, workers, "workers", workers->kind == NODE_ARRAY
-                                                               ? "a list with at least one worker"
-                                                               : "a list of maps");
+        return definition_fail_type(v, workers, "workers",
+                                    workers->kind == NODE_ARRAY ? "a list with at least one worker"
+                                                                : "a list of maps");
     if (workers->count > LIMIT_WORKERS)
         return definition_fail(v, workers, SYNK_TOO_LARGE, "has %u workers, more than %d",
                                workers->count, LIMIT_WORKERS);
@@ -285,12 +285,13 @@ static enum synk_status validate_document(struct validation *v, const struct nod
 }
 
 enum synk_status definition_validate(const struct node *document, const char *source,
-                                     const char *directory, const struct expression_checker *checker,
+                                     const char *directory,
+                                     const struct expression_checker *checker,
                                      struct definition_set *set, struct synk_error *error)
 {
     size_t count = set->count, warnings = set->warnings.size;
-    struct validation v = {.source = source, .directory = directory, .checker = checker,
-                           .set = set, .error = error};
+    struct validation v = {
+        .source = source, .directory = directory, .checker = checker, .set = set, .error = error};
     for (size_t i = 0; i < count; i++)
         id_table_put(&v.unit_ids, bytes_str(set->units[i]->id), (uint32_t)i);
     enum synk_status status = validate_document(&v, document);

@@ -1,10 +1,8 @@
 /*
  * YAML and JSON to nodes, by libyaml's events. Open collections are kept on a stack of our own, and
  * what was read of them on another, so depth is bounded by a check and not by the C stack. An alias
- * shares the node that it names and is charged in full against the budget of items, so that a billion
- * laughs is refused at the alias that goes past it, without ever having been expanded.
- *
- * Plain scalars are resolved by the core schema of YAML 1.2: `on`, `yes` and `no` are strings.
+ * shares the node that it names and is charged in full against the budget of items, so that a
+ * billion laughs is refused at the alias that goes past it, without ever having been expanded.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,121 +60,13 @@ static enum synk_status fail_mark(struct loader *loader, yaml_mark_t mark, const
     return fail(loader, (uint32_t)mark.line + 1, (uint32_t)mark.column + 1, what);
 }
 
-static bool all_of(struct synk_bytes text, size_t from, const char *allowed)
-{
-    const char *data = text.data;
-    for (size_t i = from; i < text.size; i++)
-        if (!data[i] || !strchr(allowed, data[i]))
-            return false;
-    return from < text.size;
-}
-
-/* [-+]?[0-9]+, 0o[0-7]+, 0x[0-9a-fA-F]+; false where it is none or past 64 bits. */
-static bool resolve_integer(struct synk_bytes text, bool *ret_too_large, int64_t *ret_value)
-{
-    const char *data = text.data;
-    int base = 10;
-    size_t from = data[0] == '-' || data[0] == '+';
-    if (text.size > 2 && data[0] == '0' && (data[1] == 'o' || data[1] == 'x')) {
-        base = data[1] == 'o' ? 8 : 16;
-        from = 2;
-    }
-    if (!all_of(text, from, base == 8 ? "01234567" : base == 10 ? "0123456789"
-                                                                : "0123456789abcdefABCDEF"))
-        return false;
-    bool negative = base == 10 && data[0] == '-';
-    uint64_t value = 0, most = (uint64_t)INT64_MAX + negative;
-    for (size_t i = from; i < text.size; i++) {
-        unsigned digit = data[i] <= '9' ? (unsigned)(data[i] - '0')
-                                        : (unsigned)((data[i] | 0x20) - 'a' + 10);
-        if (value > (most - digit) / (unsigned)base) {
-            *ret_too_large = true;
-            return false;
-        }
-        value = value * (unsigned)base + digit;
-    }
-    *ret_value = negative ? (int64_t)(0 - value) : (int64_t)value;
-    return true;
-}
-
-/* [-+]?(.[0-9]+|[0-9]+(.[0-9]*)?)([eE][-+]?[0-9]+)?, and .inf and .nan. `text` ends with a NUL. */
-static bool resolve_double(struct synk_bytes text, double *ret_value)
-{
-    const char *data = text.data, *c = data + (*data == '-' || *data == '+');
-    static const char *const infinite[] = {".inf", ".Inf", ".INF"};
-    static const char *const none[] = {".nan", ".NaN", ".NAN"};
-    for (int i = 0; i < 3; i++) {
-        if (strcmp(c, infinite[i]) == 0) {
-            *ret_value = *data == '-' ? -__builtin_inf() : __builtin_inf();
-            return true;
-        }
-        if (strcmp(data, none[i]) == 0) {
-            *ret_value = __builtin_nan("");
-            return true;
-        }
-    }
-    size_t whole = strspn(c, "0123456789"), part = 0;
-    c += whole;
-    if (*c == '.') {
-        part = strspn(c + 1, "0123456789");
-        c += 1 + part;
-    }
-    if (!whole && !part)
-        return false;
-    if (*c == 'e' || *c == 'E') {
-        c += 1 + (c[1] == '-' || c[1] == '+');
-        size_t digits = strspn(c, "0123456789");
-        if (!digits)
-            return false;
-        c += digits;
-    }
-    if (c != data + text.size)
-        return false;
-    *ret_value = strtod(data, NULL);
-    return true;
-}
-
-static bool is_one_of(const char *text, const char *a, const char *b, const char *c)
-{
-    return strcmp(text, a) == 0 || strcmp(text, b) == 0 || strcmp(text, c) == 0;
-}
-
-/* A plain scalar by the core schema. `node` is a string already, NUL-terminated. */
-static bool resolve_plain(struct node *node)
-{
-    struct synk_bytes written = node->text;
-    const char *text = written.data;
-    bool too_large = false;
-    int64_t integer;
-    double number;
-    if (!written.size || strcmp(text, "~") == 0 || is_one_of(text, "null", "Null", "NULL")) {
-        node->kind = NODE_NULL;
-    } else if (is_one_of(text, "true", "True", "TRUE") ||
-               is_one_of(text, "false", "False", "FALSE")) {
-        node->kind = NODE_BOOL;
-        node->boolean = (*text | 0x20) == 't';
-        node->written = written;
-    } else if (!strchr("+-.0123456789", *text)) {
-        return true;
-    } else if (resolve_integer(written, &too_large, &integer)) {
-        node->kind = NODE_INT;
-        node->integer = integer;
-        node->written = written;
-    } else if (!too_large && resolve_double(written, &number)) {
-        node->kind = NODE_DOUBLE;
-        node->number = number;
-        node->written = written;
-    }
-    return !too_large;
-}
-
 static enum synk_status remember_anchor(struct loader *loader, const char *name,
                                         const struct node *node, uint64_t items, uint32_t height)
 {
     if (loader->anchor_count == ANCHORS)
         return fail(loader, node->line, node->column, "too many anchors");
-    loader->anchors = mem_grow(loader->anchors, &loader->anchor_capacity,
-                               loader->anchor_count + 1, sizeof(*loader->anchors));
+    loader->anchors = mem_grow(loader->anchors, &loader->anchor_capacity, loader->anchor_count + 1,
+                               sizeof(*loader->anchors));
     loader->anchors[loader->anchor_count] = (struct anchor){*node, items, height};
     id_table_put(&loader->anchor_ids, bytes_str(arena_strdup(loader->arena, name)),
                  (uint32_t)loader->anchor_count++);
@@ -244,7 +134,7 @@ static enum synk_status on_scalar(struct loader *loader, const yaml_event_t *eve
     } else if (tag) {
         is_plain = false;
     }
-    if (is_plain && !resolve_plain(&node))
+    if (is_plain && !definition_resolve_plain(&node))
         return fail_mark(loader, event->start_mark, "an integer past 64 bits");
     enum synk_status status = charge(loader, 1, event->start_mark);
     if (!status && anchor)
@@ -367,8 +257,8 @@ static enum synk_status close_map(struct loader *loader, struct node *map,
 static enum synk_status on_end(struct loader *loader)
 {
     struct frame frame = loader->frames[--loader->depth];
-    const struct value *values = loader->values + frame.first;
     size_t count = loader->count - frame.first;
+    const struct value *values = count ? loader->values + frame.first : NULL;
     struct node node = {.kind = frame.kind, .line = frame.line, .column = frame.column};
     enum synk_status status = SYNK_OK;
     node.items = NULL;
@@ -491,94 +381,6 @@ static enum synk_status check_text(struct loader *loader, struct synk_bytes text
     return fail_offset(loader, text, 0, "bytes that are not UTF-8");
 }
 
-static int hex4(const char *text)
-{
-    int value = 0;
-    for (int i = 0; i < 4; i++) {
-        const char *digit = strchr("0123456789abcdef0123456789ABCDEF", text[i]);
-        if (!text[i] || !digit)
-            return -1;
-        value = value * 16 + (int)((digit - "0123456789abcdef0123456789ABCDEF") & 15);
-    }
-    return value;
-}
-
-/* JSON may spell in a string what YAML may not: surrogate pairs, and a few raw characters that YAML
- * folds or forbids. They become YAML escapes; lines stay what they were. */
-static size_t json_escape(const char *at, size_t left, char *ret_escape, size_t size)
-{
-    const uint8_t *c = (const uint8_t *)at;
-    ret_escape[0] = '\0';
-    if (left >= 12 && c[0] == '\\' && c[1] == 'u' && c[6] == '\\' && c[7] == 'u') {
-        int high = hex4(at + 2), low = hex4(at + 8);
-        if (high >= 0xd800 && high < 0xdc00 && low >= 0xdc00 && low < 0xe000) {
-            snprintf(ret_escape, size, "\\U%08X",
-                     0x10000u + ((unsigned)(high - 0xd800) << 10) + (unsigned)(low - 0xdc00));
-            return 12;
-        }
-    }
-    if (c[0] == 0x7f) {
-        snprintf(ret_escape, size, "\\x7F");
-        return 1;
-    }
-    if (left >= 2 && c[0] == 0xc2 && c[1] < 0xa0) {
-        snprintf(ret_escape, size, "\\x%02X", c[1]);
-        return 2;
-    }
-    if (left >= 3 && c[0] == 0xe2 && c[1] == 0x80 && (c[2] == 0xa8 || c[2] == 0xa9)) {
-        snprintf(ret_escape, size, "\\u%04X", c[2] == 0xa8 ? 0x2028 : 0x2029);
-        return 3;
-    }
-    return 0;
-}
-
-/* Bytes of white space at the start of the text; tabs among them would be an error in YAML. */
-static size_t leading_space(struct synk_bytes text, bool *ret_has_tab)
-{
-    const char *data = text.data;
-    size_t i = 0;
-    *ret_has_tab = false;
-    for (; i < text.size && strchr(" \t\r\n", data[i]); i++)
-        *ret_has_tab = *ret_has_tab || data[i] == '\t';
-    return i;
-}
-
-static bool looks_like_json(struct synk_bytes text)
-{
-    bool has_tab;
-    size_t start = leading_space(text, &has_tab);
-    const char *data = text.data;
-    return start < text.size && (data[start] == '{' || data[start] == '[');
-}
-
-/* Rewrites a JSON text into `out` where YAML needs it; otherwise leaves it empty. */
-static void rewrite_json(struct synk_bytes text, struct buf *out)
-{
-    const char *data = text.data;
-    bool inside = false, has_tab;
-    size_t start = leading_space(text, &has_tab), copied = 0;
-    for (; has_tab && copied < start; copied++)
-        buf_append(out, data[copied] == '\t' ? " " : data + copied, 1);
-    for (size_t i = start; i < text.size;) {
-        char escape[16];
-        size_t taken = inside ? json_escape(data + i, text.size - i, escape, sizeof(escape)) : 0;
-        if (taken) {
-            buf_append(out, data + copied, i - copied);
-            buf_append(out, escape, strlen(escape));
-            i += taken;
-            copied = i;
-            continue;
-        }
-        if (inside && data[i] == '\\')
-            i++;
-        else if (data[i] == '"')
-            inside = !inside;
-        i++;
-    }
-    if (copied)
-        buf_append(out, data + copied, text.size - copied);
-}
-
 enum synk_status definition_parse_yaml(struct synk_bytes text, const char *source,
                                        struct arena *arena, struct node *ret_node,
                                        struct synk_error *error)
@@ -589,11 +391,7 @@ enum synk_status definition_parse_yaml(struct synk_bytes text, const char *sourc
         text = bytes_of((const char *)text.data + 3, text.size - 3);
     enum synk_status status = check_text(&loader, text);
     if (!status) {
-        if (looks_like_json(text)) {
-            while (strchr(" \t\r\n", ((const char *)text.data)[text.size - 1]))
-                text.size--;
-            rewrite_json(text, &rewritten);
-        }
+        definition_rewrite_json(&text, &rewritten);
         status = load(&loader, rewritten.size ? buf_bytes(&rewritten) : text);
     }
     if (!status)

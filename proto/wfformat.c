@@ -1,7 +1,7 @@
 /*
- * WfFormat 1.5 (recorded workflows of wfcommons.org) to a definition that sleeps as long as each task
- * once ran: the graph is in workflow.specification.tasks, the run times in workflow.execution.tasks,
- * matched by id. What is wrong is named by its path in the file.
+ * WfFormat 1.5 (recorded workflows of wfcommons.org) to a definition that sleeps as long as each
+ * task once ran: the graph is in workflow.specification.tasks, the run times in
+ * workflow.execution.tasks, matched by id. What is wrong is named by its path in the file.
  */
 #include <jansson.h>
 #include <math.h>
@@ -28,7 +28,8 @@ static enum synk_status read_run_times(struct conversion *c, const json_t *tasks
 {
     size_t index;
     json_t *task;
-    json_array_foreach((json_t *)tasks, index, task) {
+    json_array_foreach((json_t *)tasks, index, task)
+    {
         char member[80];
         const json_t *id = json_object_get(task, "id");
         json_t *seconds = json_object_get(task, "runtimeInSeconds");
@@ -58,8 +59,7 @@ static enum synk_status check_id(struct conversion *c, const char *member, const
     return fail(c, member, what);
 }
 
-static enum synk_status put_parents(struct conversion *c, const char *member,
-                                    const json_t *parents)
+static enum synk_status put_parents(struct conversion *c, const char *member, const json_t *parents)
 {
     size_t index;
     json_t *parent;
@@ -70,7 +70,8 @@ static enum synk_status put_parents(struct conversion *c, const char *member,
     json_t *seen = json_object();
     enum synk_status status = SYNK_OK;
     buf_printf(c->out, ",\"dependsOn\":[");
-    json_array_foreach((json_t *)parents, index, parent) {
+    json_array_foreach((json_t *)parents, index, parent)
+    {
         status = check_id(c, member, parent);
         if (status)
             break;
@@ -128,7 +129,8 @@ static enum synk_status put_process(struct conversion *c, struct synk_bytes id, 
     buf_printf(c->out, "{\"processes\":[{\"id\":");
     json_print_string(id, c->out);
     buf_printf(c->out, ",\"workers\":[");
-    json_array_foreach((json_t *)tasks, index, task) {
+    json_array_foreach((json_t *)tasks, index, task)
+    {
         status = put_task(c, index, task);
         if (status)
             return status;

@@ -1,6 +1,6 @@
 /*
- * Definitions from hostile bytes, as YAML and as MessagePack (the first byte chooses). What is accepted
- * must encode canonically: its encoding validates, and encodes to the same bytes again.
+ * Definitions from hostile bytes, as YAML and as MessagePack (the first byte chooses). What is
+ * accepted must encode canonically: its encoding validates, and encodes to the same bytes again.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -60,8 +60,7 @@ static const struct {
      "nightly.yaml:1: section 'defaults': 'slots' is not one that may have a default"},
     {"process: []\n", SYNK_INVALID,
      "nightly.yaml:1: unknown field 'process' (did you mean 'processes'?)"},
-    {"[]\n", SYNK_INVALID,
-     "nightly.yaml:1: a definition is a map with 'processes' or 'workers'"},
+    {"[]\n", SYNK_INVALID, "nightly.yaml:1: a definition is a map with 'processes' or 'workers'"},
     {"processes: {}\n", SYNK_INVALID,
      "nightly.yaml:1: 'processes' must be a list of maps, not a map"},
     {"processes:\n- id: p\n  workers:\n  - {id: a, run: x.y, dependsOn: c}\n"
@@ -89,8 +88,7 @@ static const struct {
      "  - {id: a, run: x.y}\n",
      SYNK_INVALID, "nightly.yaml:6: process 'p', worker 'a': duplicate id (first on line 4)"},
     {"processes:\n- {id: a, workers: [{id: a, run: x.y}]}\nworkers:\n- {id: a, run: x.y}\n",
-     SYNK_INVALID,
-     "nightly.yaml:4: worker 'a': duplicate id: there is a process of that name"},
+     SYNK_INVALID, "nightly.yaml:4: worker 'a': duplicate id: there is a process of that name"},
     {"workers:\n- {id: pool, run: x.y}\n", SYNK_INVALID,
      "nightly.yaml:2: worker 'pool': the id 'pool' is reserved"},
     {"workers:\n- {run: x.y}\n", SYNK_INVALID, "nightly.yaml:2: workers[0]: has no 'id'"},
@@ -373,20 +371,38 @@ static void test_encodes_canonically(void)
 /* Many definitions of random fields: each survives the way through its canonical form. */
 static void test_round_trips_whatever_is_legal(void)
 {
-    static const char *const unit_fields[] = {
-        "name: n",           "description: |-\n      two\n      lines", "enabled: false",
-        "status: paused",    "meta: {a: [1, {b: 2}], c: '1'}",         "onStart: a",
-        "onComplete: [{emit: x}]", "onError: [{run: p/w}]",            "intervalMs: 1500",
-        "maxRuns: 3",        "cron: '*/5 0 1-2 * MON'",                "timeZone: Europe/Berlin",
-        "catchUp: all",      "overlap: cancel",                        "runOnStart: true",
-        "runOnMilestone: 'unit:x:completed'"};
-    static const char *const worker_fields[] = {
-        "maxRetries: 7",     "retryDelayMs: attempt * 10", "timeoutMs: 0", "timeoutMs: 10000",
-        "progressTimeoutMs: 1h", "noRetryExitCodes: 1",    "requires: gpu", "priority: -3",
-        "slots: 4",          "uses: {b: 1, a: 2}"};
+    static const char *const unit_fields[] = {"name: n",
+                                              "description: |-\n      two\n      lines",
+                                              "enabled: false",
+                                              "status: paused",
+                                              "meta: {a: [1, {b: 2}], c: '1'}",
+                                              "onStart: a",
+                                              "onComplete: [{emit: x}]",
+                                              "onError: [{run: p/w}]",
+                                              "intervalMs: 1500",
+                                              "maxRuns: 3",
+                                              "cron: '*/5 0 1-2 * MON'",
+                                              "timeZone: Europe/Berlin",
+                                              "catchUp: all",
+                                              "overlap: cancel",
+                                              "runOnStart: true",
+                                              "runOnMilestone: 'unit:x:completed'"};
+    static const char *const worker_fields[] = {"maxRetries: 7",
+                                                "retryDelayMs: attempt * 10",
+                                                "timeoutMs: 0",
+                                                "timeoutMs: 10000",
+                                                "progressTimeoutMs: 1h",
+                                                "noRetryExitCodes: 1",
+                                                "requires: gpu",
+                                                "priority: -3",
+                                                "slots: 4",
+                                                "uses: {b: 1, a: 2}"};
     static const char *const work[] = {
-        "command: [a, '${{ params.x }}', 3]", "command: ls | wc",  "run: x.y",
-        "{run: x.y, payload: {d: 1.0, e: []}}", "{command: a, env: {Z: 1, A: '${{ payload }}'}}",
+        "command: [a, '${{ params.x }}', 3]",
+        "command: ls | wc",
+        "run: x.y",
+        "{run: x.y, payload: {d: 1.0, e: []}}",
+        "{command: a, env: {Z: 1, A: '${{ payload }}'}}",
         "{command: [a], cwd: b, envFile: ./c, stdin: json, output: json}"};
     srand(7);
     for (int round = 0; round < 200; round++) {
@@ -517,9 +533,9 @@ static void test_corrupt_records(void)
     struct buf out = {0};
     definition_encode(d, &out);
     for (size_t cut = 0; cut < out.size; cut += 7)
-        CU_ASSERT_EQUAL(definition_decode(bytes_of(out.data, cut), NULL, 0, &checker, &again,
-                                          &error),
-                        SYNK_CORRUPT);
+        CU_ASSERT_EQUAL(
+            definition_decode(bytes_of(out.data, cut), NULL, 0, &checker, &again, &error),
+            SYNK_CORRUPT);
     srand(11);
     for (int i = 0; i < 2000; i++) {
         uint8_t *byte = &out.data[(size_t)rand() % out.size], old = *byte;
@@ -540,10 +556,9 @@ static void test_ids(void)
     static const struct {
         const char *id;
         bool valid;
-    } cases[] = {{"a", true},           {"Fast Cleanup", true},  {"größe:1", true},
-                 {"", false},           {"a/b", false},          {"a#1", false},
-                 {"a\nb", false},       {"a\x7f", false},        {"\xc2\x85", false},
-                 {"\xe2\x80\xa8", false}, {"\xff", false},       {"日本", true}};
+    } cases[] = {{"a", true},         {"Fast Cleanup", true},  {"größe:1", true}, {"", false},
+                 {"a/b", false},      {"a#1", false},          {"a\nb", false},   {"a\x7f", false},
+                 {"\xc2\x85", false}, {"\xe2\x80\xa8", false}, {"\xff", false},   {"日本", true}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
         CU_ASSERT_EQUAL(definition_id_is_valid(bytes_str(cases[i].id)), cases[i].valid);
     char longest[LIMIT_ID_BYTES + 1];
@@ -557,10 +572,21 @@ static void test_durations(void)
     static const struct {
         const char *text;
         int64_t ms; /* -1 = refused */
-    } cases[] = {{"1500", 1500},     {"90s", 90000},  {"5m", 300000},  {"2h", 7200000},
-                 {"250ms", 250},     {"1d", 86400000}, {"0", 0},       {"", -1},
-                 {"s", -1},          {"1.5s", -1},    {"-1", -1},      {"5 m", -1},
-                 {"99999999999999999999999", -1},     {"3650d", 315360000000}, {"3651d", -1}};
+    } cases[] = {{"1500", 1500},
+                 {"90s", 90000},
+                 {"5m", 300000},
+                 {"2h", 7200000},
+                 {"250ms", 250},
+                 {"1d", 86400000},
+                 {"0", 0},
+                 {"", -1},
+                 {"s", -1},
+                 {"1.5s", -1},
+                 {"-1", -1},
+                 {"5 m", -1},
+                 {"99999999999999999999999", -1},
+                 {"3650d", 315360000000},
+                 {"3651d", -1}};
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         int64_t ms = -1;
         enum synk_status status = definition_duration(bytes_str(cases[i].text), &ms, NULL);

@@ -1,6 +1,7 @@
 /*
  * Recorded workflows become definitions. The small files here are written for their edges; with
- * SYNK_WFINSTANCES set to a directory of real recordings, every one of them must convert and validate.
+ * SYNK_WFINSTANCES set to a directory of real recordings, every one of them must convert and
+ * validate.
  */
 #include "proto/definition_file.h"
 
