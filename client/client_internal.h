@@ -1,0 +1,128 @@
+/*
+ * What the files of the client library share. A client is four parts, one file each:
+ *   link          the ZeroMQ sockets, and whether somebody is at the other end
+ *   request       requests that are not answered yet, in the order of their sequence
+ *   subscription  readers of the event log
+ *   client        the fd, the turn of the loop, and the order in which the parts get theirs
+ * call and apply are written on top of the public interface. Only client/ includes this.
+ */
+#ifndef CLIENT_INTERNAL_H
+#define CLIENT_INTERNAL_H
+
+#include "proto/bytes.h"
+#include "proto/directory.h"
+#include "proto/limits.h"
+#include "proto/msg.h"
+#include "synk/client.h"
+
+enum {
+    /* Silence with requests under way before the client asks whether anybody is there. */
+    CLIENT_PROBE_MS = 2000,
+    /* Such questions grow rarer up to this: a wait may take days. */
+    CLIENT_PROBE_MAX_MS = 30000,
+    /* With fail_fast: how long a supervisor that was there may be gone before requests under way
+     * fail; a restart takes less. */
+    CLIENT_GONE_MS = 15000,
+    /* How long a subscription does without word from PUB before it asks by itself. Three heads. */
+    CLIENT_DEAF_MS = 3000,
+    /* Messages taken from one socket in a turn: the caller's loop has other work, too. */
+    CLIENT_TURN_MESSAGES = 512,
+    /* Messages queued in a socket. Requests beyond wait in the client's own list. */
+    CLIENT_SOCKET_MESSAGES = 1000,
+    CLIENT_SUBSCRIPTIONS = 1024,
+};
+
+/* One request until it is answered. */
+struct request {
+    uint64_t sequence;
+    uint16_t type;
+    struct buf body;
+    synk_reply reply;
+    void *context;
+    struct request *previous, *next; /* by sequence */
+    struct request *chained;         /* in its bucket */
+};
+
+/* All of them. Those that are sent come before those that are not. */
+struct request_table {
+    struct request *first, *last, *unsent; /* unsent: the first one, NULL = all are sent */
+    struct request **buckets;
+    size_t bucket_count, count;
+    uint64_t next_sequence;
+};
+
+struct link {
+    void *context, *dealer, *monitor, *events;
+    char events_address[DIRECTORY_PATH_BYTES];
+    uint32_t epoch;        /* 0 = not known yet */
+    bool is_fresh;         /* connected again since the epoch was learned */
+    bool is_probing;       /* a `connect` is under way */
+    int64_t down_since_ms; /* 0 = connected */
+    int64_t heard_ms, events_heard_ms, probe_ms, probe_wait_ms;
+    uint64_t head; /* the highest number that PUB told */
+};
+
+struct synk_client {
+    struct directory directory;
+    int64_t timeout_ms;
+    bool fail_fast, is_closing;
+    int fd, timer_fd, wake_fd;
+    bool is_awake; /* wake_fd is raised */
+    struct link link;
+    struct request_table requests;
+    struct synk_subscription *subscriptions;
+    size_t subscription_count;
+};
+
+/* Milliseconds of the monotonic clock. */
+int64_t client_now_ms(void);
+/* Makes the fd readable where something is still to do, and sets the timer. Every public call that
+ * touches a socket ends with it: ZeroMQ's fds are edge-triggered and any use takes the edge. */
+void client_arm(struct synk_client *client);
+/* SYNK_UNAVAILABLE where no supervisor has the directory. */
+enum synk_status client_check_supervisor(const struct synk_client *client,
+                                         struct synk_error *error);
+
+/* link.c */
+enum synk_status link_init(struct synk_client *client, struct synk_error *error);
+void link_fini(struct link *link);
+/* The fds of the sockets go into the client's epoll. */
+enum synk_status link_watch(struct synk_client *client, void *socket, struct synk_error *error);
+/* Whether a socket has what ZMQ_EVENTS asks for. Takes the edge. */
+bool link_has(void *socket, int events);
+void link_process(struct synk_client *client, int64_t now_ms);
+/* When it next has something to do by itself; INT64_MAX = not. */
+int64_t link_deadline_ms(const struct synk_client *client);
+/* Sends header and body. False where it must wait. */
+bool link_send(struct link *link, uint16_t type, uint64_t sequence, struct synk_bytes body);
+/* Asks `connect`, unless that is under way. */
+void link_probe(struct synk_client *client, int64_t now_ms);
+/* Opens the SUB socket where it is needed and its address is known. */
+void link_open_events(struct synk_client *client);
+
+/* request.c */
+void requests_fini(struct request_table *table);
+/* Takes the body's memory. Returns the sequence. */
+uint64_t requests_add(struct synk_client *client, uint16_t type, struct buf *body, synk_reply reply,
+                      void *context);
+/* Sends what is not sent as far as the socket takes it. */
+void requests_flush(struct synk_client *client);
+/* All are to be sent again: the connection is a new one. */
+void requests_rewind(struct synk_client *client);
+/* Handles a reply or an error; others are dropped. */
+void requests_answer(struct synk_client *client, struct msg_header header, struct synk_bytes body);
+/* Answers all that are there now with a failure. */
+void requests_fail(struct synk_client *client, const struct synk_error *error);
+/* Drops one whose caller no longer cares; its callback does not run. */
+void requests_forget(struct synk_client *client, uint64_t sequence);
+
+/* subscription.c */
+void subscriptions_fini(struct synk_client *client);
+void subscriptions_process(struct synk_client *client, int64_t now_ms);
+int64_t subscriptions_deadline_ms(const struct synk_client *client);
+/* PUB told a number: those that have not read so far are to fetch. */
+void subscriptions_wake(struct synk_client *client, uint64_t head);
+/* Sets the topics of all of them on a new SUB socket. */
+void subscriptions_set_topics(struct synk_client *client);
+
+#endif

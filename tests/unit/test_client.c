@@ -1,0 +1,576 @@
+/*
+ * The client library against a supervisor of this file's own: a ROUTER and a PUB in a thread, whose header
+ * codec is written out here, so that the wire is checked and not the library against itself.
+ */
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <synk/client.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "tests/support/unit.h"
+
+enum { CONNECT = 64, UPLOAD = 65, APPLY = 66, RUN = 67, WAIT = 69, FETCH = 76, REPLY = 128 };
+
+struct fake;
+struct question {
+    unsigned type;
+    uint64_t sequence;
+    const struct synk_value *body;
+    zmq_msg_t *from;
+};
+typedef void (*handle)(struct fake *fake, const struct question *question);
+
+struct fake {
+    char directory[128];
+    void *context, *router, *pub;
+    pthread_t thread;
+    atomic_bool is_stopping;
+    handle handle;
+    uint32_t epoch;
+    int lock_fd;
+    /* For the handlers; read by the test once the thread has ended, or atomic. */
+    atomic_int asked;
+    char keys[4][40];
+    uint64_t sequences[4];
+    size_t uploaded, chunks;
+    uint64_t head, first, to_publish;
+    atomic_int fetches;
+};
+
+static void header_of(uint8_t out[16], unsigned type, uint32_t epoch, uint64_t sequence)
+{
+    out[0] = 'S';
+    out[1] = 1;
+    for (int i = 0; i < 2; i++)
+        out[2 + i] = (uint8_t)(type >> (8 - 8 * i));
+    for (int i = 0; i < 4; i++)
+        out[4 + i] = (uint8_t)(epoch >> (24 - 8 * i));
+    for (int i = 0; i < 8; i++)
+        out[8 + i] = (uint8_t)(sequence >> (56 - 8 * i));
+}
+
+static void answer_bytes(struct fake *fake, const struct question *question, unsigned type,
+                         struct synk_bytes body)
+{
+    uint8_t header[16];
+    header_of(header, type, fake->epoch, question->sequence);
+    zmq_send(fake->router, zmq_msg_data(question->from), zmq_msg_size(question->from), ZMQ_SNDMORE);
+    zmq_send(fake->router, header, sizeof(header), ZMQ_SNDMORE);
+    zmq_send(fake->router, body.data, body.size, 0);
+}
+
+static void answer(struct fake *fake, const struct question *question, unsigned type,
+                   const char *json)
+{
+    struct synk_builder *builder = synk_builder_new();
+    synk_builder_json(builder, json, strlen(json), NULL);
+    answer_bytes(fake, question, type, synk_builder_bytes(builder));
+    synk_builder_free(builder);
+}
+
+static void answer_connect(struct fake *fake, const struct question *question)
+{
+    char json[512];
+    snprintf(json, sizeof(json),
+             "{\"version\":\"0\",\"protocol\":1,\"epoch\":%u,\"events\":\"ipc://%s/events.sock\"}",
+             fake->epoch, fake->directory);
+    answer(fake, question, REPLY, json);
+}
+
+static void take_one(struct fake *fake)
+{
+    zmq_msg_t frames[3];
+    for (int i = 0; i < 3; i++) {
+        zmq_msg_init(&frames[i]);
+        if (zmq_msg_recv(&frames[i], fake->router, 0) < 0)
+            return;
+    }
+    const uint8_t *header = zmq_msg_data(&frames[1]);
+    struct question question = {.type = (unsigned)header[2] << 8 | header[3], .from = &frames[0]};
+    for (int i = 0; i < 8; i++)
+        question.sequence = question.sequence << 8 | header[8 + i];
+    struct synk_document *document = NULL;
+    struct synk_bytes body = {zmq_msg_data(&frames[2]), zmq_msg_size(&frames[2])};
+    if (header[0] == 'S' && header[1] == 1 && synk_document_decode(body, &document, NULL) == SYNK_OK) {
+        question.body = synk_document_root(document);
+        if (question.type == CONNECT)
+            answer_connect(fake, &question);
+        else
+            fake->handle(fake, &question);
+    }
+    synk_document_free(document);
+    for (int i = 0; i < 3; i++)
+        zmq_msg_close(&frames[i]);
+}
+
+static void publish(struct fake *fake, uint64_t number)
+{
+    uint8_t header[16];
+    header_of(header, 161, fake->epoch, number);
+    zmq_send(fake->pub, "head", 5, ZMQ_SNDMORE);
+    zmq_send(fake->pub, header, sizeof(header), ZMQ_SNDMORE);
+    zmq_send(fake->pub, "\x80", 1, 0);
+}
+
+static void *serve(void *argument)
+{
+    struct fake *fake = argument;
+    while (!atomic_load(&fake->is_stopping)) {
+        zmq_pollitem_t item = {.socket = fake->router, .events = ZMQ_POLLIN};
+        if (zmq_poll(&item, 1, 5) > 0)
+            take_one(fake);
+        if (fake->to_publish)
+            publish(fake, fake->head);
+    }
+    return NULL;
+}
+
+static void *bound(struct fake *fake, int type, const char *name)
+{
+    char address[256];
+    int linger = 0;
+    void *socket = zmq_socket(fake->context, type);
+    zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof(linger));
+    snprintf(address, sizeof(address), "ipc://%s/%s", fake->directory, name);
+    CU_ASSERT_EQUAL_FATAL(zmq_bind(socket, address), 0);
+    return socket;
+}
+
+static void fake_start(struct fake *fake)
+{
+    fake->context = zmq_ctx_new();
+    fake->router = bound(fake, ZMQ_ROUTER, "client.sock");
+    fake->pub = bound(fake, ZMQ_PUB, "events.sock");
+    fake->epoch++;
+    atomic_store(&fake->is_stopping, false);
+    pthread_create(&fake->thread, NULL, serve, fake);
+}
+
+/* What kill -9 does to the connections. */
+static void fake_stop(struct fake *fake)
+{
+    atomic_store(&fake->is_stopping, true);
+    pthread_join(fake->thread, NULL);
+    zmq_close(fake->router);
+    zmq_close(fake->pub);
+    zmq_ctx_term(fake->context);
+}
+
+static struct fake *fake_new(handle handler)
+{
+    static int count;
+    struct fake *fake = calloc(1, sizeof(*fake));
+    snprintf(fake->directory, sizeof(fake->directory), "%s/%d", unit_directory(), count++);
+    mkdir(fake->directory, 0700);
+    char path[256];
+    snprintf(path, sizeof(path), "%s/synkd.lock", fake->directory);
+    fake->lock_fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    CU_ASSERT_EQUAL_FATAL(fcntl(fake->lock_fd, F_OFD_SETLK, &lock), 0);
+    fake->handle = handler;
+    fake_start(fake);
+    return fake;
+}
+
+static void fake_free(struct fake *fake)
+{
+    fake_stop(fake);
+    close(fake->lock_fd);
+    free(fake);
+}
+
+static struct synk_client *open_client(const struct fake *fake, int64_t timeout_ms)
+{
+    struct synk_client_options options = {
+        .directory = fake->directory, .timeout_ms = timeout_ms, .fail_fast = true};
+    struct synk_client *client = NULL;
+    struct synk_error error = {0};
+    CU_ASSERT_EQUAL_FATAL(synk_client_open(&options, &client, &error), SYNK_OK);
+    return client;
+}
+
+static void note(struct fake *fake, const struct question *question)
+{
+    int index = atomic_load(&fake->asked);
+    if (index < 4) {
+        struct synk_bytes key = synk_value_bytes(synk_value_get(question->body, "key"));
+        fake->sequences[index] = question->sequence;
+        snprintf(fake->keys[index], sizeof(fake->keys[index]), "%.*s", (int)key.size,
+                 (const char *)key.data);
+    }
+    atomic_fetch_add(&fake->asked, 1);
+}
+
+static void answer_run(struct fake *fake, const struct question *question)
+{
+    note(fake, question);
+    struct synk_bytes unit = synk_value_bytes(synk_value_get(question->body, "unit"));
+    if (question->type == RUN && unit.size == 4 && memcmp(unit.data, "unit", 4) == 0 &&
+        synk_value_int(synk_value_get(synk_value_get(question->body, "params"), "n"), 0) == 7)
+        answer(fake, question, REPLY, "{\"run\": \"unit#1\", \"id\": 5}");
+    else
+        answer(fake, question, 129, "{\"status\": \"not-found\", \"text\": \"no unit 'x'\"}");
+}
+
+static void runs_and_draws_keys(void)
+{
+    struct fake *fake = fake_new(answer_run);
+    struct synk_client *client = open_client(fake, 10000);
+    struct synk_builder *params = synk_builder_new();
+    char *run = NULL;
+    struct synk_error error;
+    CU_ASSERT_EQUAL(synk_builder_json(params, "{\"n\": 7}", 8, NULL), SYNK_OK);
+    CU_ASSERT_EQUAL(synk_run(client, "unit", synk_builder_bytes(params), &run, &error), SYNK_OK);
+    CU_ASSERT_STRING_EQUAL(run, "unit#1");
+    CU_ASSERT_EQUAL(synk_run(client, "x", (struct synk_bytes){0}, NULL, &error), SYNK_NOT_FOUND);
+    CU_ASSERT_STRING_EQUAL(error.text, "no unit 'x'");
+    CU_ASSERT_EQUAL(synk_call(client, "no-such", (struct synk_bytes){0}, NULL, &error),
+                    SYNK_UNSUPPORTED);
+    CU_ASSERT_EQUAL(synk_call(client, "run", (struct synk_bytes){"\x01", 1}, NULL, &error),
+                    SYNK_INVALID);
+    free(run);
+    synk_builder_free(params);
+    synk_client_close(client);
+    CU_ASSERT_EQUAL(strlen(fake->keys[0]), 32);
+    CU_ASSERT_EQUAL(strlen(fake->keys[1]), 32);
+    CU_ASSERT_STRING_NOT_EQUAL(fake->keys[0], fake->keys[1]);
+    fake_free(fake);
+}
+
+static void without_a_supervisor_says_how_to_start_one(void)
+{
+    struct synk_client_options options = {.directory = unit_directory(), .fail_fast = true};
+    struct synk_client *client = NULL;
+    struct synk_error error = {0};
+    CU_ASSERT_EQUAL(synk_client_open(&options, &client, &error), SYNK_UNAVAILABLE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "synk up"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, unit_directory()));
+}
+
+/* The first two questions go unanswered. */
+static void answer_late(struct fake *fake, const struct question *question)
+{
+    note(fake, question);
+    if (atomic_load(&fake->asked) > 2)
+        answer(fake, question, REPLY, "{\"run\": \"unit#1\"}");
+}
+
+static void count_reply(void *context, enum synk_status status, const struct synk_value *body,
+                        const struct synk_error *error)
+{
+    (void)body, (void)error;
+    ((int *)context)[status == SYNK_OK ? 0 : 1]++;
+}
+
+static void a_restart_gets_unanswered_requests_again(void)
+{
+    struct fake *fake = fake_new(answer_late);
+    struct synk_client *client = open_client(fake, 0);
+    struct synk_builder *body = synk_builder_new();
+    int replies[2] = {0};
+    synk_builder_json(body, "{\"unit\": \"unit\"}", 16, NULL);
+    for (int i = 0; i < 2; i++)
+        CU_ASSERT_EQUAL(synk_request(client, "run", synk_builder_bytes(body), count_reply, replies,
+                                     NULL),
+                        SYNK_OK);
+    while (atomic_load(&fake->asked) < 2)
+        synk_client_wait(client, 10);
+    fake_stop(fake);
+    fake_start(fake);
+    while (replies[0] < 2)
+        CU_ASSERT_EQUAL_FATAL(synk_client_wait(client, 10000), SYNK_OK);
+    CU_ASSERT_EQUAL(replies[1], 0);
+    synk_builder_free(body);
+    synk_client_close(client);
+    CU_ASSERT_EQUAL(atomic_load(&fake->asked), 4);
+    for (int i = 0; i < 2; i++) {
+        CU_ASSERT_STRING_EQUAL(fake->keys[i], fake->keys[i + 2]);
+        CU_ASSERT_EQUAL(fake->sequences[i], fake->sequences[i + 2]);
+    }
+    fake_free(fake);
+}
+
+static void answer_never(struct fake *fake, const struct question *question)
+{
+    (void)question;
+    atomic_fetch_add(&fake->asked, 1);
+}
+
+static void a_call_times_out_and_close_ends_the_rest(void)
+{
+    struct fake *fake = fake_new(answer_never);
+    struct synk_client *client = open_client(fake, 30);
+    struct synk_error error;
+    int replies[2] = {0};
+    CU_ASSERT_EQUAL(synk_call(client, "stats", (struct synk_bytes){0}, NULL, &error), SYNK_TIMEOUT);
+    CU_ASSERT_EQUAL(synk_request(client, "stats", (struct synk_bytes){0}, count_reply, replies, NULL),
+                    SYNK_OK);
+    synk_client_close(client);
+    CU_ASSERT_EQUAL(replies[0], 0);
+    CU_ASSERT_EQUAL(replies[1], 1);
+    fake_free(fake);
+}
+
+/* Garbage of every kind comes before the reply. */
+static void answer_after_garbage(struct fake *fake, const struct question *question)
+{
+    struct question other = *question;
+    other.sequence += 1000;
+    answer(fake, &other, REPLY, "{\"stray\": true}");
+    answer(fake, question, 33, "{\"text\": \"not for a client\"}");
+    zmq_send(fake->router, zmq_msg_data(question->from), zmq_msg_size(question->from), ZMQ_SNDMORE);
+    zmq_send(fake->router, "x", 1, 0);
+    if (question->type == WAIT)
+        answer_bytes(fake, question, REPLY, (struct synk_bytes){"\xdf\xff\xff\xff\xff", 5});
+    else
+        answer(fake, question, REPLY, "{\"n\": 3}");
+    answer(fake, question, REPLY, "{\"n\": 4}");
+}
+
+static void garbage_is_dropped(void)
+{
+    struct fake *fake = fake_new(answer_after_garbage);
+    struct synk_client *client = open_client(fake, 10000);
+    for (int i = 0; i < 3; i++) {
+        struct synk_document *body = NULL;
+        CU_ASSERT_EQUAL(synk_call(client, "stats", (struct synk_bytes){0}, &body, NULL), SYNK_OK);
+        CU_ASSERT_EQUAL(synk_value_int(synk_value_get(synk_document_root(body), "n"), 0), 3);
+        synk_document_free(body);
+    }
+    struct synk_error error;
+    CU_ASSERT_EQUAL(synk_wait(client, "unit#1", NULL, &error), SYNK_PROTOCOL);
+    synk_client_close(client);
+    fake_free(fake);
+}
+
+static void answer_empty(struct fake *fake, const struct question *question)
+{
+    atomic_fetch_add(&fake->asked, 1);
+    answer(fake, question, REPLY, "{}");
+}
+
+/* Whoever stops after one turn is told again by the fd, though ZeroMQ's own would stay silent. */
+static void the_fd_is_level_triggered(void)
+{
+    enum { REQUESTS = 3000 };
+    struct fake *fake = fake_new(answer_empty);
+    struct synk_client *client = open_client(fake, 0);
+    int replies[2] = {0};
+    for (int i = 0; i < REQUESTS; i++)
+        synk_request(client, "stats", (struct synk_bytes){0}, count_reply, replies, NULL);
+    while (replies[0] < REQUESTS) {
+        struct pollfd fd = {.fd = synk_client_fd(client), .events = POLLIN};
+        CU_ASSERT_EQUAL_FATAL(poll(&fd, 1, 10000), 1);
+        synk_client_process(client);
+    }
+    CU_ASSERT_EQUAL(replies[0], REQUESTS);
+    CU_ASSERT_EQUAL(replies[1], 0);
+    synk_client_close(client);
+    CU_ASSERT_EQUAL(atomic_load(&fake->asked), REQUESTS);
+    fake_free(fake);
+}
+
+/* A log of events first…head in pages of three; each page is answered as asked. */
+static void answer_fetch(struct fake *fake, const struct question *question)
+{
+    if (question->type != FETCH)
+        return;
+    atomic_fetch_add(&fake->fetches, 1);
+    uint64_t from = (uint64_t)synk_value_int(synk_value_get(question->body, "from"), 0);
+    uint64_t limit = (uint64_t)synk_value_int(synk_value_get(question->body, "limit"), 0);
+    uint64_t start = from + 1 < fake->first ? fake->first : from + 1, end = start + 3;
+    if (limit < 3)
+        end = start + limit;
+    if (end > fake->head + 1)
+        end = fake->head + 1;
+    char json[1024] = "{\"events\": [";
+    size_t size = strlen(json);
+    for (uint64_t seq = start; seq < end; seq++)
+        size += (size_t)snprintf(json + size, sizeof(json) - size, "%s{\"seq\": %llu}",
+                                 seq == start ? "" : ",", (unsigned long long)seq);
+    snprintf(json + size, sizeof(json) - size, "], \"next\": %llu, \"head\": %llu, \"first\": %llu}",
+             (unsigned long long)(end > start ? end - 1 : from), (unsigned long long)fake->head,
+             (unsigned long long)fake->first);
+    answer(fake, question, REPLY, json);
+}
+
+struct seen {
+    uint64_t numbers[64], gaps[4][2];
+    size_t count, gap_count, stop_at;
+    struct synk_subscription *subscription;
+};
+
+static void see(void *context, const struct synk_value *event, uint64_t gap_first,
+                uint64_t gap_last)
+{
+    struct seen *seen = context;
+    if (!event) {
+        seen->gaps[seen->gap_count][0] = gap_first;
+        seen->gaps[seen->gap_count++][1] = gap_last;
+        return;
+    }
+    seen->numbers[seen->count++] = (uint64_t)synk_value_int(synk_value_get(event, "seq"), 0);
+    if (seen->stop_at && seen->count == seen->stop_at)
+        synk_unsubscribe(seen->subscription);
+}
+
+static void wait_until_seen(struct synk_client *client, const struct seen *seen, size_t count)
+{
+    while (seen->count < count)
+        CU_ASSERT_EQUAL_FATAL(synk_client_wait(client, 10000), SYNK_OK);
+}
+
+static void events_come_once_in_order_across_pages_gaps_and_restarts(void)
+{
+    struct fake *fake = fake_new(answer_fetch);
+    fake_stop(fake);
+    fake->first = 6;
+    fake->head = 15;
+    fake_start(fake);
+    struct synk_client *client = open_client(fake, 10000);
+    struct seen seen = {0};
+    CU_ASSERT_EQUAL(synk_subscribe(client, 2, NULL, see, &seen, &seen.subscription, NULL), SYNK_OK);
+    wait_until_seen(client, &seen, 10);
+    CU_ASSERT_TRUE(synk_subscription_is_current(seen.subscription));
+    fake_stop(fake);
+    fake->head = 20;
+    fake->to_publish = 1; /* many times: a hint that repeats must not repeat an event */
+    fake_start(fake);
+    wait_until_seen(client, &seen, 15);
+    for (int i = 0; i < 20; i++)
+        synk_client_wait(client, 5);
+    CU_ASSERT_EQUAL(seen.count, 15);
+    for (size_t i = 0; i < seen.count; i++)
+        CU_ASSERT_EQUAL(seen.numbers[i], i + 6);
+    CU_ASSERT_EQUAL(seen.gap_count, 1);
+    CU_ASSERT_EQUAL(seen.gaps[0][0], 3);
+    CU_ASSERT_EQUAL(seen.gaps[0][1], 5);
+    CU_ASSERT_EQUAL(synk_subscription_position(seen.subscription), 20);
+    synk_unsubscribe(seen.subscription);
+    synk_client_close(client);
+    fake_free(fake);
+}
+
+static void a_subscription_from_the_end_sees_only_what_comes(void)
+{
+    struct fake *fake = fake_new(answer_fetch);
+    fake_stop(fake);
+    fake->first = 1;
+    fake->head = 9;
+    fake_start(fake);
+    struct synk_client *client = open_client(fake, 10000);
+    const char *types[] = {"complete"};
+    struct synk_filter filter = {.types = types, .type_count = 1, .run = "unit#1"};
+    struct seen seen = {.stop_at = 2};
+    CU_ASSERT_EQUAL(synk_subscribe(client, UINT64_MAX, &filter, see, &seen, &seen.subscription, NULL),
+                    SYNK_OK);
+    while (!synk_subscription_is_current(seen.subscription))
+        CU_ASSERT_EQUAL_FATAL(synk_client_wait(client, 10000), SYNK_OK);
+    fake_stop(fake);
+    fake->head = 12;
+    fake_start(fake);
+    wait_until_seen(client, &seen, 2); /* its callback ends the subscription */
+    for (int i = 0; i < 5; i++)
+        synk_client_wait(client, 5);
+    CU_ASSERT_EQUAL(seen.count, 2);
+    CU_ASSERT_EQUAL(seen.numbers[0], 10);
+    CU_ASSERT_EQUAL(seen.gap_count, 0);
+    synk_client_close(client);
+    fake_free(fake);
+}
+
+static void answer_apply(struct fake *fake, const struct question *question)
+{
+    if (question->type == UPLOAD) {
+        size_t size = synk_value_count(synk_value_get(question->body, "data"));
+        CU_ASSERT_EQUAL((size_t)synk_value_int(synk_value_get(question->body, "offset"), -1),
+                        fake->uploaded);
+        CU_ASSERT_TRUE(size <= 1 << 20);
+        fake->uploaded += size;
+        fake->chunks++;
+        answer(fake, question, REPLY, "{\"received\": 1}");
+    } else if (question->type == APPLY) {
+        CU_ASSERT_EQUAL(synk_value_get(question->body, "upload") != NULL, fake->uploaded > 0);
+        CU_ASSERT_TRUE(synk_value_bool(synk_value_get(question->body, "prune"), false));
+        const struct synk_value *workers =
+            synk_value_get(synk_value_get(question->body, "document"), "workers");
+        CU_ASSERT_EQUAL(synk_value_count(workers), fake->uploaded ? 0 : 1);
+        answer(fake, question, REPLY, "{\"units\": []}");
+    }
+}
+
+static void write_workers(const char *path, int count, size_t payload_bytes)
+{
+    FILE *file = fopen(path, "w");
+    char *payload = malloc(payload_bytes + 1);
+    memset(payload, 'x', payload_bytes);
+    payload[payload_bytes] = '\0';
+    fprintf(file, "workers:\n");
+    for (int i = 0; i < count; i++)
+        fprintf(file, "  - {id: w%d, run: sim.noop, payload: {text: %s}}\n", i, payload);
+    free(payload);
+    fclose(file);
+}
+
+static void large_documents_go_up_in_chunks(void)
+{
+    struct fake *fake = fake_new(answer_apply);
+    struct synk_client *client = open_client(fake, 30000);
+    char path[256];
+    const char *files[] = {path};
+    struct synk_error error = {0};
+    struct synk_document *body = NULL;
+    snprintf(path, sizeof(path), "%s/workers.yaml", fake->directory);
+    write_workers(path, 1, 10);
+    CU_ASSERT_EQUAL(synk_apply(client, files, 1, false, true, &body, &error), SYNK_OK);
+    CU_ASSERT_EQUAL(synk_value_kind(synk_value_get(synk_document_root(body), "units")), SYNK_ARRAY);
+    synk_document_free(body);
+    write_workers(path, 4, 600 << 10);
+    CU_ASSERT_EQUAL(synk_apply(client, files, 1, false, true, NULL, &error), SYNK_OK);
+    synk_client_close(client);
+    CU_ASSERT_EQUAL(fake->chunks, 3);
+    fake_free(fake);
+}
+
+static void invalid_files_are_refused_here_with_their_line(void)
+{
+    struct fake *fake = fake_new(answer_never);
+    struct synk_client *client = open_client(fake, 10000);
+    char path[256];
+    const char *files[] = {path};
+    struct synk_error error = {0};
+    snprintf(path, sizeof(path), "%s/bad.yaml", fake->directory);
+    FILE *file = fopen(path, "w");
+    fputs("workers:\n  - {id: a, run: sim.noop, dependOn: [b]}\n", file);
+    fclose(file);
+    CU_ASSERT_EQUAL(synk_apply(client, files, 1, false, false, NULL, &error), SYNK_INVALID);
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "bad.yaml:2"));
+    synk_client_close(client);
+    CU_ASSERT_EQUAL(atomic_load(&fake->asked), 0);
+    fake_free(fake);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct unit_case cases[] = {
+        {"runs_and_draws_keys", runs_and_draws_keys},
+        {"without_a_supervisor", without_a_supervisor_says_how_to_start_one},
+        {"restart", a_restart_gets_unanswered_requests_again},
+        {"timeout", a_call_times_out_and_close_ends_the_rest},
+        {"garbage", garbage_is_dropped},
+        {"level_triggered", the_fd_is_level_triggered},
+        {"events", events_come_once_in_order_across_pages_gaps_and_restarts},
+        {"events_from_the_end", a_subscription_from_the_end_sees_only_what_comes},
+        {"upload", large_documents_go_up_in_chunks},
+        {"invalid_files", invalid_files_are_refused_here_with_their_line},
+        {NULL, NULL},
+    };
+    return unit_main(argc, argv, "client", cases);
+}
