@@ -56,6 +56,21 @@ enum synk_status value_decode(struct synk_bytes bytes, const struct check_limits
     return SYNK_OK;
 }
 
+enum synk_status value_decode_owned(struct synk_bytes bytes, const struct check_limits *limits,
+                                    struct synk_document **ret_document, struct synk_error *error)
+{
+    uint8_t *copy = mem_alloc(bytes.size ? bytes.size : 1);
+    if (bytes.size)
+        memcpy(copy, bytes.data, bytes.size);
+    enum synk_status status =
+        value_decode(bytes_of(copy, bytes.size), limits, ret_document, error);
+    if (status != SYNK_OK)
+        free(copy);
+    else if (!msgpack_zone_push_finalizer(&(*ret_document)->zone, free, copy))
+        abort();
+    return status;
+}
+
 enum synk_status synk_document_decode(struct synk_bytes bytes, struct synk_document **ret_document,
                                       struct synk_error *error)
 {

@@ -13,6 +13,10 @@
 enum synk_status value_decode(struct synk_bytes bytes, const struct check_limits *limits,
                               struct synk_document **ret_document, struct synk_error *error);
 
+/* The same; the document keeps a copy of the bytes, so `bytes` may go. */
+enum synk_status value_decode_owned(struct synk_bytes bytes, const struct check_limits *limits,
+                                    struct synk_document **ret_document, struct synk_error *error);
+
 bool value_is_null(const struct synk_value *value); /* absent or null */
 /* A string of 1 to `max` bytes under `key`; false (ret untouched) when absent or otherwise. */
 bool value_get_string(const struct synk_value *map, const char *key, size_t max,
