@@ -1,0 +1,270 @@
+/*
+ * Receiving and publishing; bus_send.c has the way out to peers. Invariants: a routing id gets a
+ * number only once a header of it was understood, so that garbage does not fill the table; the two
+ * frames of a message are read whole, whatever is in them, so that frames never shift.
+ */
+#include "supervisor/shell/bus.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <zmq.h>
+
+#include "proto/limits.h"
+#include "supervisor/shell/bus_internal.h"
+
+/* Messages of one connection that wait inside ZeroMQ: enough to keep its I/O thread busy between two
+ * turns of the loop, few enough that a peer which never reads costs little. */
+#define BUS_QUEUE_MESSAGES 500
+/* A subscriber that falls further behind loses messages and fetches them. */
+#define BUS_PUBLISH_MESSAGES 500
+/* Connections that wait to be accepted: a machine full of clients that start at once. */
+#define BUS_BACKLOG 1024
+/* At the end, for last replies. */
+#define BUS_LINGER_MS 500
+
+static void set_int(void *socket, int option, int value)
+{
+    /* Fails only for an unknown option or a value out of its range: a bug here. */
+    int failed = zmq_setsockopt(socket, option, &value, sizeof(value));
+    assert(!failed);
+}
+
+static void on_readable(uv_poll_t *poll, int status, int events)
+{
+    /* Only wakes the loop: bus_poll looks before the next wait. */
+    (void)poll, (void)status, (void)events;
+}
+
+static enum synk_status open_socket(struct bus *bus, int type, const char *address,
+                                    void **ret_socket, uv_poll_t *poll, struct synk_error *error)
+{
+    void *socket = zmq_socket(bus->context, type);
+    if (!socket)
+        return status_fail(error, SYNK_IO, "cannot open a socket: %s", zmq_strerror(errno));
+    *ret_socket = socket;
+    int64_t max_bytes = LIMIT_FRAME_BYTES + (64 << 10);
+    int failed = zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max_bytes, sizeof(max_bytes));
+    assert(!failed);
+    set_int(socket, ZMQ_LINGER, 0);
+    set_int(socket, ZMQ_BACKLOG, BUS_BACKLOG);
+    set_int(socket, ZMQ_RCVHWM, BUS_QUEUE_MESSAGES);
+    set_int(socket, ZMQ_SNDHWM, type == ZMQ_PUB ? BUS_PUBLISH_MESSAGES : BUS_QUEUE_MESSAGES);
+    if (type == ZMQ_ROUTER)
+        set_int(socket, ZMQ_ROUTER_MANDATORY, 1);
+    if (zmq_bind(socket, address) != 0)
+        return status_fail(error, SYNK_IO, "cannot listen on %s: %s", address,
+                           zmq_strerror(errno));
+
+    int fd = -1;
+    size_t size = sizeof(fd);
+    failed = zmq_getsockopt(socket, ZMQ_FD, &fd, &size);
+    assert(!failed);
+    int code = uv_poll_init(bus->options.loop, poll, fd);
+    if (code == 0)
+        code = uv_poll_start(poll, UV_READABLE, on_readable);
+    if (code)
+        return status_fail(error, SYNK_IO, "cannot watch %s: %s", address, uv_strerror(code));
+    return SYNK_OK;
+}
+
+enum synk_status bus_open(struct bus *bus, const struct bus_options *options,
+                          struct synk_error *error)
+{
+    *bus = (struct bus){.options = *options};
+    bus->context = zmq_ctx_new();
+    if (!bus->context)
+        return status_fail(error, SYNK_IO, "cannot start ZeroMQ: %s", zmq_strerror(errno));
+    uv_timer_init(options->loop, &bus->retry);
+    bus->retry.data = bus;
+    for (int i = 0; i < 2; i++) {
+        struct bus_router *router = &bus->routers[i];
+        peers_init(&router->peers, LIMIT_PEERS);
+        enum synk_status status = open_socket(bus, ZMQ_ROUTER, options->addresses[i], &router->zmq,
+                                              &router->poll, error);
+        if (status)
+            return status;
+    }
+    return open_socket(bus, ZMQ_PUB, options->events_address, &bus->publisher,
+                       &bus->publisher_poll, error);
+}
+
+static void close_socket(void *socket, uv_poll_t *poll)
+{
+    if (!socket)
+        return;
+    /* loop is set once the handle was initialised; libuv must forget the descriptor first. */
+    if (poll->loop) {
+        uv_poll_stop(poll);
+        uv_close((uv_handle_t *)poll, NULL);
+    }
+    set_int(socket, ZMQ_LINGER, BUS_LINGER_MS);
+    zmq_close(socket);
+}
+
+void bus_close(struct bus *bus)
+{
+    if (!bus || !bus->context)
+        return;
+    uv_close((uv_handle_t *)&bus->retry, NULL);
+    for (int i = 0; i < 2; i++) {
+        struct bus_router *router = &bus->routers[i];
+        bus_drop_outboxes(bus, router);
+        close_socket(router->zmq, &router->poll);
+        peers_fini(&router->peers);
+        free(router->busy);
+    }
+    close_socket(bus->publisher, &bus->publisher_poll);
+    while (zmq_ctx_term(bus->context) != 0 && errno == EINTR)
+        ;
+    bus->context = NULL;
+    free(bus->gone);
+    bus->gone = NULL;
+}
+
+static bool has_input(void *socket)
+{
+    int events = 0;
+    size_t size = sizeof(events);
+    int failed = zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size);
+    assert(!failed || errno == EINTR);
+    return failed || (events & ZMQ_POLLIN);
+}
+
+bool bus_poll(struct bus *bus)
+{
+    bool hosts = has_input(bus->routers[SOCKET_HOSTS].zmq);
+    bool clients = has_input(bus->routers[SOCKET_CLIENTS].zmq);
+    /* A PUB has no input; asking lets it take in subscriptions before the next message. */
+    has_input(bus->publisher);
+    return hosts || clients || bus->gone_count > 0;
+}
+
+/* One frame without waiting; false where none is there. */
+static bool receive(void *socket, zmq_msg_t *frame)
+{
+    int size;
+    do
+        size = zmq_msg_recv(frame, socket, ZMQ_DONTWAIT);
+    while (size < 0 && errno == EINTR);
+    assert(size >= 0 || errno == EAGAIN);
+    return size >= 0;
+}
+
+static struct synk_bytes frame_bytes(zmq_msg_t *frame)
+{
+    return bytes_of(zmq_msg_data(frame), zmq_msg_size(frame));
+}
+
+/* The number of whoever sent this, making room for a newcomer. */
+static uint32_t identify(struct bus *bus, enum socket socket, struct synk_bytes id)
+{
+    struct peers *peers = &bus->routers[socket].peers;
+    uint32_t number = peers_find(peers, id);
+    if (number)
+        return number;
+    uint32_t oldest;
+    if (peers_is_full(peers, &oldest)) {
+        bus_drop_peer(bus, socket, oldest);
+        bus->options.on_gone(bus->options.context, socket, oldest);
+    }
+    return peers_add(peers, id);
+}
+
+static void deliver(struct bus *bus, enum socket socket, zmq_msg_t *frames, size_t count)
+{
+    struct msg_header header;
+    if (count < 2 || count > 3 || msg_header_decode(frame_bytes(&frames[1]), &header, NULL)) {
+        bus->dropped++;
+        return;
+    }
+    /* A header without a body is answered as a body that does not decode. */
+    struct synk_bytes body = count == 3 ? frame_bytes(&frames[2]) : bytes_of(NULL, 0);
+    uint32_t peer = identify(bus, socket, frame_bytes(&frames[0]));
+    bus->options.on_message(bus->options.context, socket, peer, header, body);
+}
+
+/* Reads one message: routing id, header, body. Frames beyond are counted and let go. */
+static bool receive_message(struct bus *bus, enum socket socket)
+{
+    void *zmq = bus->routers[socket].zmq;
+    zmq_msg_t frames[3], rest;
+    size_t count = 0;
+    zmq_msg_init(&frames[0]);
+    if (!receive(zmq, &frames[0])) {
+        zmq_msg_close(&frames[0]);
+        return false;
+    }
+    zmq_msg_t *last = &frames[count++];
+    while (zmq_msg_more(last)) {
+        if (last == &rest)
+            zmq_msg_close(&rest);
+        last = count < 3 ? &frames[count] : &rest;
+        zmq_msg_init(last);
+        /* ZeroMQ hands over a message's frames together. */
+        bool received = receive(zmq, last);
+        assert(received);
+        count++;
+    }
+    if (last == &rest)
+        zmq_msg_close(&rest);
+    deliver(bus, socket, frames, count);
+    for (size_t i = 0; i < count && i < 3; i++)
+        zmq_msg_close(&frames[i]);
+    return true;
+}
+
+static void report_gone(struct bus *bus)
+{
+    for (size_t i = 0; i < bus->gone_count; i++)
+        bus->options.on_gone(bus->options.context, bus->gone[i].socket, bus->gone[i].peer);
+    bus->gone_count = 0;
+}
+
+bool bus_drain(struct bus *bus, size_t max)
+{
+    report_gone(bus);
+    bool more = false;
+    for (int socket = 0; socket < 2; socket++) {
+        size_t count = 0;
+        while (count < max && receive_message(bus, (enum socket)socket))
+            count++;
+        more = more || count == max;
+    }
+    return more;
+}
+
+static void publish_frame(struct bus *bus, zmq_msg_t *frame, int flags)
+{
+    int sent;
+    do
+        sent = zmq_msg_send(frame, bus->publisher, flags | ZMQ_DONTWAIT);
+    while (sent < 0 && errno == EINTR);
+    /* A PUB drops for subscribers that are full; it never asks to wait. */
+    assert(sent >= 0);
+}
+
+void bus_publish(struct bus *bus, struct synk_bytes topic, struct msg_header header,
+                 struct synk_bytes prefix, struct synk_bytes items)
+{
+    zmq_msg_t frame;
+    int failed = zmq_msg_init_size(&frame, topic.size + 1);
+    assert(!failed);
+    uint8_t *data = zmq_msg_data(&frame);
+    memcpy(data, topic.data, topic.size);
+    data[topic.size] = '\0';
+    publish_frame(bus, &frame, ZMQ_SNDMORE);
+
+    failed = zmq_msg_init_size(&frame, MSG_HEADER_BYTES);
+    assert(!failed);
+    msg_header_encode(header, zmq_msg_data(&frame));
+    publish_frame(bus, &frame, ZMQ_SNDMORE);
+
+    failed = zmq_msg_init_size(&frame, prefix.size + items.size);
+    assert(!failed);
+    data = zmq_msg_data(&frame);
+    memcpy(data, prefix.data, prefix.size);
+    if (items.size)
+        memcpy(data + prefix.size, items.data, items.size);
+    publish_frame(bus, &frame, 0);
+}
