@@ -1,0 +1,15 @@
+/*
+ * Reading stored MessagePack in place, without decoding it: finding where one value ends, and a
+ * text in a map. Trusts nothing and allocates nothing. Private to supervisor/store.
+ */
+#ifndef STORE_PACKED_H
+#define STORE_PACKED_H
+
+#include "proto/bytes.h"
+
+/* One past the value that begins at `at`; NULL where the bytes end within it, or are no value. */
+const uint8_t *packed_skip(const uint8_t *at, const uint8_t *end);
+/* The string under `key` of an encoded map; empty where there is none. */
+struct synk_bytes packed_text(struct synk_bytes map, const char *key);
+
+#endif

@@ -1,0 +1,135 @@
+/*
+ * The SQLite backend's own parts: one connection, its prepared statements, and the rows of its
+ * tables as records. Private to supervisor/store/sqlite*.c; see backend.h for who calls when.
+ */
+#ifndef STORE_SQLITE_H
+#define STORE_SQLITE_H
+
+#include <sqlite3.h>
+#include <stdatomic.h>
+
+#include "supervisor/store/backend.h"
+
+enum {
+    SQLITE_SCHEMA_VERSION = 1,
+    /* PRAGMA application_id: "Synk". */
+    SQLITE_APPLICATION_ID = 0x53796e6b,
+    RECORD_KINDS = RECORD_ATTEMPT + 1,
+};
+
+/* Statements are prepared at the first use and kept. Puts and removals are in the order of enum
+ * record_kind. */
+enum statement {
+    STATEMENT_BEGIN,
+    STATEMENT_COMMIT,
+    STATEMENT_ROLLBACK,
+    STATEMENT_PUT,
+    STATEMENT_REMOVE = STATEMENT_PUT + RECORD_KINDS,
+    STATEMENT_REMOVE_DEFINITION_WORKERS = STATEMENT_REMOVE + RECORD_KINDS,
+    STATEMENT_REMOVE_RUN_TASKS,
+    STATEMENT_REMOVE_RUN_ATTEMPTS,
+    STATEMENT_PUT_EVENTS,
+    STATEMENT_KEEP_LAST_EVENT,
+    STATEMENT_TRIM_EVENTS,
+    STATEMENT_EVENT_BOUNDS,
+    STATEMENT_GET_META,
+    STATEMENT_DROP_EXPIRED_KEYS,
+    STATEMENT_LOAD_META,
+    STATEMENT_LOAD_UNITS,
+    STATEMENT_LOAD_NEEDED,
+    STATEMENT_LOAD_HOSTS,
+    STATEMENT_LOAD_KEYS,
+    STATEMENT_LOAD_RUNS,
+    STATEMENT_GET_DEFINITION,
+    STATEMENT_GET_WORKERS,
+    STATEMENT_GET_WORKER,
+    STATEMENT_GET_RUN,
+    STATEMENT_FIND_RUN,
+    STATEMENT_FIND_LAST_RUN,
+    STATEMENT_LIST_RUNS,
+    STATEMENT_LIST_UNIT_RUNS,
+    STATEMENT_GET_TASKS,
+    STATEMENT_GET_RESULT,
+    STATEMENT_GET_ATTEMPTS,
+    STATEMENT_GET_EVENTS,
+    STATEMENT_PAGE_COUNT,
+    STATEMENTS,
+};
+extern const char *const sqlite_sql[STATEMENTS];
+/* Creates version 1 from nothing, in one transaction's statements. */
+extern const char sqlite_schema[];
+/* The table of each kind, and how many of its first columns are the key. */
+struct sqlite_table {
+    const char *name;
+    int key_columns;
+};
+extern const struct sqlite_table sqlite_tables[RECORD_KINDS];
+
+struct sqlite {
+    sqlite3 *db;
+    char *path; /* NULL: memory */
+    const char *durability;
+    sqlite3_stmt *statements[STATEMENTS];
+    int wal_pages; /* in the log since the last checkpoint */
+    atomic_uint_fast64_t memory_bytes;
+    /* Set when the disk failed under us: from then on nothing is promised any more. */
+    struct synk_error broken;
+};
+
+/* The name of the store in errors. */
+const char *sqlite_name(const struct sqlite *sqlite);
+/* Fills `error` from the connection's last failure: SYNK_STORE_DOWN (disk full), SYNK_BUSY,
+ * SYNK_CORRUPT or SYNK_IO. `doing`: "saving a batch". */
+enum synk_status sqlite_fail(struct sqlite *sqlite, const char *doing, struct synk_error *error);
+/* The prepared statement, reset; NULL when it cannot be prepared (sqlite_fail knows why). */
+sqlite3_stmt *sqlite_statement(struct sqlite *sqlite, enum statement which);
+/* Runs a statement without rows; an SQLite code, SQLITE_OK when it is done. */
+int sqlite_run(sqlite3_stmt *statement);
+/* Binds text or a blob that stays where it is until the statement is reset; size 0 binds NULL. */
+int sqlite_bind_text(sqlite3_stmt *statement, int index, struct synk_bytes text);
+int sqlite_bind_blob(sqlite3_stmt *statement, int index, struct synk_bytes blob);
+
+enum synk_status sqlite_commit(void *backend, const struct batch *batch, struct synk_error *error);
+enum synk_status sqlite_load(void *backend, void (*each)(void *, const struct record *),
+                             void *context, uint32_t *ret_epoch, uint64_t *ret_last_event,
+                             uint64_t *ret_quarantined, struct synk_error *error);
+enum synk_status sqlite_query(void *backend, const struct query *query, struct arena *arena,
+                              struct buf *body, struct store_answer *answer,
+                              struct synk_error *error);
+void sqlite_values(void *backend, const struct value_ref *refs, size_t count, struct arena *arena,
+                   struct synk_bytes *ret_values);
+
+/* sqlite_rows.c: the current row of a statement whose columns are the table's, in order. NULL, or
+ * what is wrong with it. Bytes point into the row: good until the next step. */
+const char *sqlite_row(enum record_kind kind, sqlite3_stmt *statement, struct record *ret_record);
+/* Copies a record's bytes into the arena. */
+void sqlite_record_copy(struct record *record, struct arena *arena);
+
+/* sqlite_run_page.c, sqlite_lists.c, sqlite_backup.c: one for each kind of question. */
+enum synk_status sqlite_find_run(struct sqlite *sqlite, const struct query *query,
+                                 struct arena *arena, struct run_record *ret_run,
+                                 struct synk_error *error);
+enum synk_status sqlite_query_run(struct sqlite *sqlite, const struct query *query,
+                                  struct arena *arena, struct buf *body, struct synk_error *error);
+enum synk_status sqlite_query_runs(struct sqlite *sqlite, const struct query *query,
+                                   struct buf *body, struct synk_error *error);
+enum synk_status sqlite_query_events(struct sqlite *sqlite, const struct query *query,
+                                     struct arena *arena, struct buf *body,
+                                     struct synk_error *error);
+enum synk_status sqlite_query_backup(struct sqlite *sqlite, const struct query *query,
+                                     struct buf *body, struct synk_error *error);
+/* Number of the oldest event kept (one past the last where none is) and of the last one given. */
+enum synk_status sqlite_event_bounds(struct sqlite *sqlite, uint64_t *ret_first,
+                                     uint64_t *ret_last, struct synk_error *error);
+/* Rows of a page: LIMIT_PAGE_ROWS, or fewer as asked. */
+uint32_t sqlite_page_rows(uint32_t asked);
+/* "UNIT#N", or "UNIT/WORKER#N". */
+struct synk_bytes sqlite_run_label(const struct run_record *run, struct arena *arena);
+/* "UNIT/WORKER" to its parts; worker empty where there is none. */
+void sqlite_split_unit(struct synk_bytes name, struct synk_bytes *ret_unit,
+                       struct synk_bytes *ret_worker);
+/* Packs text, or nil where it is empty; a time, or nil where it is 0. */
+void sqlite_pack_text(struct buf *body, const char *key, struct synk_bytes text);
+void sqlite_pack_time(struct buf *body, const char *key, int64_t time);
+
+#endif

@@ -1,0 +1,155 @@
+/*
+ * The tables, and every statement on them.
+ *
+ * For people: `sqlite3 FILE` on a copy, or while the daemon is down, and the readable_* views. In a
+ * row, NULL stands for 0 or for nothing: most columns of most tasks are NULL, which keeps the
+ * rows of a large run small. Times are milliseconds since the epoch. The numbers of states are those
+ * of supervisor/core/states.h, and never change their meaning.
+ */
+#include "supervisor/store/sqlite.h"
+
+#define TABLE_NAMES                                                                                \
+    X(RECORD_META, "meta", 1)                                                                      \
+    X(RECORD_UNIT, "units", 1)                                                                     \
+    X(RECORD_DEFINITION, "definitions", 2)                                                         \
+    X(RECORD_WORKER, "workers", 3)                                                                 \
+    X(RECORD_HOST, "hosts", 1)                                                                     \
+    X(RECORD_KEY, "keys", 1)                                                                       \
+    X(RECORD_RUN, "runs", 1)                                                                       \
+    X(RECORD_TASK, "tasks", 2)                                                                     \
+    X(RECORD_ATTEMPT, "attempts", 3)
+
+const struct sqlite_table sqlite_tables[RECORD_KINDS] = {
+#define X(kind, name, keys) [kind] = {name, keys},
+    TABLE_NAMES
+#undef X
+};
+
+const char sqlite_schema[] =
+    "CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE units(id TEXT PRIMARY KEY, version INTEGER, enabled INTEGER, paused INTEGER,"
+    " last_number INTEGER, success_count INTEGER, run_count INTEGER, last_run_at INTEGER,"
+    " due_at INTEGER, status INTEGER, execution BLOB) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE definitions(unit TEXT, version INTEGER, worker_count INTEGER, header BLOB,"
+    " PRIMARY KEY(unit, version)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE workers(unit TEXT, version INTEGER, number INTEGER, body BLOB,"
+    " PRIMARY KEY(unit, version, number)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE hosts(name TEXT PRIMARY KEY, instance INTEGER, seen_at INTEGER)"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE TABLE keys(key TEXT PRIMARY KEY, reply BLOB, expires_at INTEGER)"
+    " STRICT, WITHOUT ROWID;"
+    "CREATE TABLE runs(run INTEGER PRIMARY KEY, unit TEXT, worker TEXT, number INTEGER,"
+    " version INTEGER, status INTEGER NOT NULL, cancelling INTEGER, task_count INTEGER,"
+    " started_by TEXT, params BLOB, spec BLOB, error TEXT, created_at INTEGER,"
+    " started_at INTEGER, ended_at INTEGER) STRICT;"
+    "CREATE INDEX runs_by_unit ON runs(unit);"
+    "CREATE INDEX runs_by_number ON runs(unit, number);"
+    "CREATE INDEX runs_unfinished ON runs(unit, version) WHERE status < 2;"
+    "CREATE TABLE tasks(run INTEGER, task INTEGER, state INTEGER NOT NULL, crashes INTEGER,"
+    " attempts INTEGER, epoch INTEGER, worker TEXT, host TEXT, started_at INTEGER,"
+    " ended_at INTEGER, due_at INTEGER, exit_status INTEGER, signal INTEGER, user_us INTEGER,"
+    " system_us INTEGER, max_rss_kib INTEGER, execution_us INTEGER, result BLOB, error TEXT,"
+    " reason TEXT, has_readers INTEGER, PRIMARY KEY(run, task)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE attempts(run INTEGER, task INTEGER, attempt INTEGER, epoch INTEGER,"
+    " outcome INTEGER NOT NULL, host TEXT, error TEXT, started_at INTEGER, ended_at INTEGER,"
+    " exit_status INTEGER, signal INTEGER, user_us INTEGER, system_us INTEGER,"
+    " max_rss_kib INTEGER, PRIMARY KEY(run, task, attempt)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE event_batches(last INTEGER PRIMARY KEY, first INTEGER NOT NULL, at INTEGER,"
+    " count INTEGER NOT NULL, items BLOB NOT NULL) STRICT;"
+    "CREATE TABLE quarantine(kind TEXT, key TEXT, reason TEXT, at INTEGER, row TEXT) STRICT;"
+    "CREATE VIEW readable_runs AS SELECT run AS id,"
+    " unit || coalesce('/' || worker, '') || '#' || coalesce(number, 0) AS run,"
+    " CASE status WHEN 0 THEN 'queued' WHEN 1 THEN 'running' WHEN 2 THEN 'succeeded'"
+    " WHEN 3 THEN 'failed' WHEN 4 THEN 'cancelled' WHEN 5 THEN 'skipped' END AS status,"
+    " task_count AS tasks, started_by,"
+    " datetime(created_at / 1000, 'unixepoch') AS created,"
+    " datetime(started_at / 1000, 'unixepoch') AS started,"
+    " datetime(ended_at / 1000, 'unixepoch') AS ended, error FROM runs;"
+    "CREATE VIEW readable_tasks AS SELECT"
+    " r.unit || coalesce('/' || r.worker, '') || '#' || coalesce(r.number, 0) AS run,"
+    " t.task AS task, t.worker AS worker,"
+    " CASE t.state WHEN 0 THEN 'pending' WHEN 1 THEN 'ready' WHEN 2 THEN 'dispatched'"
+    " WHEN 3 THEN 'running' WHEN 4 THEN 'retry-wait' WHEN 5 THEN 'succeeded' WHEN 6 THEN 'failed'"
+    " WHEN 7 THEN 'timed-out' WHEN 8 THEN 'cancelled' WHEN 9 THEN 'skipped'"
+    " WHEN 10 THEN 'quarantined' END AS state,"
+    " coalesce(t.attempts, 0) AS attempts, t.host AS host,"
+    " datetime(t.started_at / 1000, 'unixepoch') AS started,"
+    " datetime(t.ended_at / 1000, 'unixepoch') AS ended,"
+    " coalesce(t.exit_status, 0) AS exit_status, t.error AS error, t.reason AS reason,"
+    " length(t.result) AS result_bytes FROM tasks t LEFT JOIN runs r ON r.run = t.run;"
+    "PRAGMA application_id = 1400467051;"
+    "PRAGMA user_version = 1;";
+
+/* Versions in force and those of unfinished runs. */
+#define NEEDED "SELECT id, version FROM units UNION SELECT unit, version FROM runs WHERE status < 2"
+#define RECENT                                                                                     \
+    "SELECT run FROM runs WHERE status < 2 UNION SELECT run FROM"                                  \
+    " (SELECT run FROM runs WHERE status >= 2 ORDER BY run DESC LIMIT ?1)"
+
+const char *const sqlite_sql[STATEMENTS] = {
+    [STATEMENT_BEGIN] = "BEGIN IMMEDIATE",
+    [STATEMENT_COMMIT] = "COMMIT",
+    [STATEMENT_ROLLBACK] = "ROLLBACK",
+    [STATEMENT_PUT + RECORD_META] = "REPLACE INTO meta VALUES(?,?)",
+    [STATEMENT_PUT + RECORD_UNIT] = "REPLACE INTO units VALUES(?,?,?,?,?,?,?,?,?,?,?)",
+    [STATEMENT_PUT + RECORD_DEFINITION] = "REPLACE INTO definitions VALUES(?,?,?,?)",
+    [STATEMENT_PUT + RECORD_WORKER] = "REPLACE INTO workers VALUES(?,?,?,?)",
+    [STATEMENT_PUT + RECORD_HOST] = "REPLACE INTO hosts VALUES(?,?,?)",
+    [STATEMENT_PUT + RECORD_KEY] = "REPLACE INTO keys VALUES(?,?,?)",
+    [STATEMENT_PUT + RECORD_RUN] = "REPLACE INTO runs VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    [STATEMENT_PUT + RECORD_TASK] =
+        "REPLACE INTO tasks VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    [STATEMENT_PUT + RECORD_ATTEMPT] =
+        "REPLACE INTO attempts VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    [STATEMENT_REMOVE + RECORD_META] = "DELETE FROM meta WHERE name=?",
+    [STATEMENT_REMOVE + RECORD_UNIT] = "DELETE FROM units WHERE id=?",
+    [STATEMENT_REMOVE + RECORD_DEFINITION] = "DELETE FROM definitions WHERE unit=? AND version=?",
+    [STATEMENT_REMOVE + RECORD_WORKER] =
+        "DELETE FROM workers WHERE unit=? AND version=? AND number=?",
+    [STATEMENT_REMOVE + RECORD_HOST] = "DELETE FROM hosts WHERE name=?",
+    [STATEMENT_REMOVE + RECORD_KEY] = "DELETE FROM keys WHERE key=?",
+    [STATEMENT_REMOVE + RECORD_RUN] = "DELETE FROM runs WHERE run=?",
+    [STATEMENT_REMOVE + RECORD_TASK] = "DELETE FROM tasks WHERE run=? AND task=?",
+    [STATEMENT_REMOVE + RECORD_ATTEMPT] =
+        "DELETE FROM attempts WHERE run=? AND task=? AND attempt=?",
+    [STATEMENT_REMOVE_DEFINITION_WORKERS] = "DELETE FROM workers WHERE unit=? AND version=?",
+    [STATEMENT_REMOVE_RUN_TASKS] = "DELETE FROM tasks WHERE run=?",
+    [STATEMENT_REMOVE_RUN_ATTEMPTS] = "DELETE FROM attempts WHERE run=?",
+    [STATEMENT_PUT_EVENTS] = "REPLACE INTO event_batches VALUES(?,?,?,?,?)",
+    /* The number of the last event outlives the event: numbers are never given twice. */
+    [STATEMENT_KEEP_LAST_EVENT] =
+        "REPLACE INTO meta SELECT 'store.last_event', CAST(CAST(last AS TEXT) AS BLOB) FROM"
+        " event_batches ORDER BY last DESC LIMIT 1",
+    [STATEMENT_TRIM_EVENTS] = "DELETE FROM event_batches WHERE last<=?",
+    [STATEMENT_EVENT_BOUNDS] =
+        "SELECT (SELECT first FROM event_batches ORDER BY last LIMIT 1),"
+        " (SELECT max(last) FROM event_batches),"
+        " (SELECT CAST(CAST(value AS TEXT) AS INTEGER) FROM meta WHERE name='store.last_event')",
+    [STATEMENT_GET_META] = "SELECT CAST(CAST(value AS TEXT) AS INTEGER) FROM meta WHERE name=?",
+    [STATEMENT_DROP_EXPIRED_KEYS] = "DELETE FROM keys WHERE expires_at<=?",
+    [STATEMENT_LOAD_META] = "SELECT * FROM meta WHERE name NOT GLOB 'store.*' ORDER BY name",
+    [STATEMENT_LOAD_UNITS] = "SELECT * FROM units ORDER BY id",
+    [STATEMENT_LOAD_NEEDED] = NEEDED,
+    [STATEMENT_LOAD_HOSTS] = "SELECT * FROM hosts ORDER BY name",
+    [STATEMENT_LOAD_KEYS] = "SELECT * FROM keys WHERE expires_at>? ORDER BY key",
+    [STATEMENT_LOAD_RUNS] = "SELECT * FROM runs WHERE run IN (" RECENT ") ORDER BY run",
+    [STATEMENT_GET_DEFINITION] = "SELECT * FROM definitions WHERE unit=? AND version=?",
+    [STATEMENT_GET_WORKERS] =
+        "SELECT * FROM workers WHERE unit=? AND version=? ORDER BY number",
+    [STATEMENT_GET_WORKER] =
+        "SELECT * FROM workers WHERE unit=? AND version=? AND number=?",
+    [STATEMENT_GET_RUN] = "SELECT * FROM runs WHERE run=?",
+    [STATEMENT_FIND_RUN] =
+        "SELECT * FROM runs WHERE unit=? AND worker IS ? AND number=? ORDER BY run DESC LIMIT 1",
+    [STATEMENT_FIND_LAST_RUN] =
+        "SELECT * FROM runs WHERE unit=? AND worker IS ? ORDER BY run DESC LIMIT 1",
+    [STATEMENT_LIST_RUNS] = "SELECT * FROM runs WHERE run<? ORDER BY run DESC",
+    [STATEMENT_LIST_UNIT_RUNS] = "SELECT * FROM runs WHERE run<? AND unit=? ORDER BY run DESC",
+    [STATEMENT_GET_TASKS] = "SELECT * FROM tasks WHERE run=? AND task>=? AND task<? ORDER BY task",
+    [STATEMENT_GET_RESULT] = "SELECT result FROM tasks WHERE run=? AND task=?",
+    [STATEMENT_GET_ATTEMPTS] =
+        "SELECT * FROM attempts WHERE run=? AND task=? ORDER BY attempt DESC",
+    [STATEMENT_GET_EVENTS] =
+        "SELECT last, first, items FROM event_batches WHERE last>? ORDER BY last",
+    [STATEMENT_PAGE_COUNT] = "PRAGMA page_count",
+};
