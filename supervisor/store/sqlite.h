@@ -119,8 +119,8 @@ enum synk_status sqlite_query_events(struct sqlite *sqlite, const struct query *
 enum synk_status sqlite_query_backup(struct sqlite *sqlite, const struct query *query,
                                      struct buf *body, struct synk_error *error);
 /* Number of the oldest event kept (one past the last where none is) and of the last one given. */
-enum synk_status sqlite_event_bounds(struct sqlite *sqlite, uint64_t *ret_first,
-                                     uint64_t *ret_last, struct synk_error *error);
+enum synk_status sqlite_event_bounds(struct sqlite *sqlite, uint64_t *ret_first, uint64_t *ret_last,
+                                     struct synk_error *error);
 /* Rows of a page: LIMIT_PAGE_ROWS, or fewer as asked. */
 uint32_t sqlite_page_rows(uint32_t asked);
 /* "UNIT#N", or "UNIT/WORKER#N". */

@@ -251,8 +251,8 @@ static int put_events(struct sqlite *sqlite, const struct batch *batch)
     put_key(&binder, batch->first_event);
     put_int(&binder, batch->at);
     put_key(&binder, batch->event_count);
-    sqlite3_bind_blob(binder.statement, ++binder.index, batch->events.data,
-                      (int)batch->events.size, SQLITE_STATIC);
+    sqlite3_bind_blob(binder.statement, ++binder.index, batch->events.data, (int)batch->events.size,
+                      SQLITE_STATIC);
     return sqlite_run(binder.statement);
 }
 

@@ -43,16 +43,15 @@ static void pack_run_item(struct buf *body, const struct run_record *run, struct
 static bool run_is_wanted(const struct query *query, struct synk_bytes worker,
                           const struct run_record *run)
 {
-    return (query->status < 0 || run->status == query->status) &&
-           run->created_at >= query->since &&
+    return (query->status < 0 || run->status == query->status) && run->created_at >= query->since &&
            (worker.size == 0 || bytes_equal(run->worker, worker));
 }
 
 static sqlite3_stmt *list_statement(struct sqlite *sqlite, const struct query *query,
                                     struct synk_bytes unit)
 {
-    sqlite3_stmt *statement = sqlite_statement(sqlite, unit.size ? STATEMENT_LIST_UNIT_RUNS
-                                                                 : STATEMENT_LIST_RUNS);
+    sqlite3_stmt *statement =
+        sqlite_statement(sqlite, unit.size ? STATEMENT_LIST_UNIT_RUNS : STATEMENT_LIST_RUNS);
     if (!statement)
         return NULL;
     bool has_cursor = query->cursor && query->cursor <= INT64_MAX;
@@ -197,8 +196,8 @@ static enum synk_status take_batches(struct sqlite *sqlite, struct event_page *p
         code = sqlite3_step(statement);
         if (code != SQLITE_ROW)
             break;
-        struct synk_bytes items = bytes_of(sqlite3_column_blob(statement, 2),
-                                           (size_t)sqlite3_column_bytes(statement, 2));
+        struct synk_bytes items =
+            bytes_of(sqlite3_column_blob(statement, 2), (size_t)sqlite3_column_bytes(statement, 2));
         scanned += items.size;
         take_batch(page, (uint64_t)sqlite3_column_int64(statement, 1),
                    (uint64_t)sqlite3_column_int64(statement, 0), items);
@@ -218,9 +217,8 @@ enum synk_status sqlite_query_events(struct sqlite *sqlite, const struct query *
     enum synk_status status = sqlite_event_bounds(sqlite, &first, &head, error);
     if (status != SYNK_OK)
         return status;
-    struct event_page page = {.query = query,
-                              .limit = sqlite_page_rows(query->limit),
-                              .next = query->from_event};
+    struct event_page page = {
+        .query = query, .limit = sqlite_page_rows(query->limit), .next = query->from_event};
     if (query->number) {
         struct run_record run = {.number = query->number};
         sqlite_split_unit(query->unit, &run.unit, &run.worker);

@@ -137,13 +137,12 @@ static enum synk_status find_versions(struct loading *loading, struct synk_error
     sqlite3_stmt *statement = sqlite_statement(loading->sqlite, STATEMENT_LOAD_NEEDED);
     int code = SQLITE_ERROR;
     while (statement && (code = sqlite3_step(statement)) == SQLITE_ROW) {
-        struct synk_bytes unit = bytes_of(sqlite3_column_blob(statement, 0),
-                                          (size_t)sqlite3_column_bytes(statement, 0));
-        loading->versions =
-            mem_grow(loading->versions, &loading->version_capacity, loading->version_count + 1,
-                     sizeof(*loading->versions));
-        loading->versions[loading->version_count++] = (struct version){
-            arena_copy(&loading->arena, unit), sqlite3_column_int64(statement, 1)};
+        struct synk_bytes unit =
+            bytes_of(sqlite3_column_blob(statement, 0), (size_t)sqlite3_column_bytes(statement, 0));
+        loading->versions = mem_grow(loading->versions, &loading->version_capacity,
+                                     loading->version_count + 1, sizeof(*loading->versions));
+        loading->versions[loading->version_count++] =
+            (struct version){arena_copy(&loading->arena, unit), sqlite3_column_int64(statement, 1)};
     }
     if (code != SQLITE_DONE)
         return sqlite_fail(loading->sqlite, "loading", error);

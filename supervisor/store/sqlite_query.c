@@ -73,8 +73,8 @@ static sqlite3_stmt *find_statement(struct sqlite *sqlite, const struct query *q
     }
     struct synk_bytes unit, worker;
     sqlite_split_unit(query->unit, &unit, &worker);
-    statement = sqlite_statement(sqlite,
-                                 query->number ? STATEMENT_FIND_RUN : STATEMENT_FIND_LAST_RUN);
+    statement =
+        sqlite_statement(sqlite, query->number ? STATEMENT_FIND_RUN : STATEMENT_FIND_LAST_RUN);
     if (!statement)
         return NULL;
     sqlite_bind_text(statement, 1, unit);
@@ -159,8 +159,8 @@ static enum synk_status query_load_run(struct sqlite *sqlite, const struct query
     struct record_list list = {0};
     list.records = mem_grow(NULL, &list.capacity, 1, sizeof(*list.records));
     list.records[list.count++] = first;
-    status = collect_version(sqlite, RECORD_DEFINITION, STATEMENT_GET_DEFINITION, &first.run,
-                             arena, &list, error);
+    status = collect_version(sqlite, RECORD_DEFINITION, STATEMENT_GET_DEFINITION, &first.run, arena,
+                             &list, error);
     if (status == SYNK_OK)
         status = collect_version(sqlite, RECORD_WORKER, STATEMENT_GET_WORKERS, &first.run, arena,
                                  &list, error);
@@ -215,11 +215,9 @@ void sqlite_values(void *backend, const struct value_ref *refs, size_t count, st
             code = sqlite3_step(statement);
         }
         if (code == SQLITE_ROW && sqlite3_column_bytes(statement, 0))
-            ret_values[i] = arena_copy(
-                arena, bytes_of(sqlite3_column_blob(statement, 0),
-                                (size_t)sqlite3_column_bytes(statement, 0)));
-        else if (code != SQLITE_ROW && code != SQLITE_DONE &&
-                 sqlite->broken.status == SYNK_OK) {
+            ret_values[i] = arena_copy(arena, bytes_of(sqlite3_column_blob(statement, 0),
+                                                       (size_t)sqlite3_column_bytes(statement, 0)));
+        else if (code != SQLITE_ROW && code != SQLITE_DONE && sqlite->broken.status == SYNK_OK) {
             sqlite_fail(sqlite, "reading a result", &sqlite->broken);
             sqlite->broken.status = SYNK_IO;
         }

@@ -58,8 +58,7 @@ static struct synk_bytes take_name(struct row *row, const char *problem)
 static struct synk_bytes take_value(struct row *row, const char *problem)
 {
     struct synk_bytes value = take_bytes(row);
-    if (value.size && !row->problem &&
-        check_value(value, &check_message_limits, NULL) != SYNK_OK)
+    if (value.size && !row->problem && check_value(value, &check_message_limits, NULL) != SYNK_OK)
         row->problem = problem;
     return value;
 }

@@ -194,8 +194,7 @@ static struct synk_bytes worker_name(struct page *page, uint32_t index)
         sqlite3_bind_int64(statement, 2, run->version);
         sqlite3_bind_int64(statement, 3, index);
         struct record record;
-        if (sqlite3_step(statement) == SQLITE_ROW &&
-            !sqlite_row(RECORD_WORKER, statement, &record))
+        if (sqlite3_step(statement) == SQLITE_ROW && !sqlite_row(RECORD_WORKER, statement, &record))
             name = arena_copy(page->arena, packed_text(record.worker.body, "id"));
         sqlite3_reset(statement);
     }
@@ -247,8 +246,7 @@ static struct task_record merge(struct page *page, uint32_t index)
     struct task_record task = {.run = page->run->run, .task = index, .state = TASK_PENDING};
     if (has_row)
         task = page->row;
-    while (page->live_at < query->live_task_count &&
-           query->live_tasks[page->live_at].task < index)
+    while (page->live_at < query->live_task_count && query->live_tasks[page->live_at].task < index)
         page->live_at++;
     if (query->live && page->live_at < query->live_task_count &&
         query->live_tasks[page->live_at].task == index && !task_state_is_final(task.state))
@@ -346,9 +344,7 @@ enum synk_status sqlite_query_run(struct sqlite *sqlite, const struct query *que
     uint32_t task_count = query->live ? query->task_count : run.task_count;
     uint32_t rows = sqlite_page_rows(query->limit);
     uint32_t from = query->from, next = from;
-    uint32_t end = from >= task_count          ? from
-                   : task_count - from > rows ? from + rows
-                                              : task_count;
+    uint32_t end = from >= task_count ? from : task_count - from > rows ? from + rows : task_count;
     /* Parameters take of the same room; both together leave place for one more full result. */
     size_t budget = LIMIT_BATCH_BYTES - run.params.size;
     if (from < end)

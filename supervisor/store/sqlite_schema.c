@@ -3,8 +3,8 @@
  *
  * For people: `sqlite3 FILE` on a copy, or while the daemon is down, and the readable_* views. In a
  * row, NULL stands for 0 or for nothing: most columns of most tasks are NULL, which keeps the
- * rows of a large run small. Times are milliseconds since the epoch. The numbers of states are those
- * of supervisor/core/states.h, and never change their meaning.
+ * rows of a large run small. Times are milliseconds since the epoch. The numbers of states are
+ * those of supervisor/core/states.h, and never change their meaning.
  */
 #include "supervisor/store/sqlite.h"
 
@@ -99,8 +99,7 @@ const char *const sqlite_sql[STATEMENTS] = {
     [STATEMENT_PUT + RECORD_RUN] = "REPLACE INTO runs VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [STATEMENT_PUT + RECORD_TASK] =
         "REPLACE INTO tasks VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    [STATEMENT_PUT + RECORD_ATTEMPT] =
-        "REPLACE INTO attempts VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    [STATEMENT_PUT + RECORD_ATTEMPT] = "REPLACE INTO attempts VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [STATEMENT_REMOVE + RECORD_META] = "DELETE FROM meta WHERE name=?",
     [STATEMENT_REMOVE + RECORD_UNIT] = "DELETE FROM units WHERE id=?",
     [STATEMENT_REMOVE + RECORD_DEFINITION] = "DELETE FROM definitions WHERE unit=? AND version=?",
@@ -134,10 +133,8 @@ const char *const sqlite_sql[STATEMENTS] = {
     [STATEMENT_LOAD_KEYS] = "SELECT * FROM keys WHERE expires_at>? ORDER BY key",
     [STATEMENT_LOAD_RUNS] = "SELECT * FROM runs WHERE run IN (" RECENT ") ORDER BY run",
     [STATEMENT_GET_DEFINITION] = "SELECT * FROM definitions WHERE unit=? AND version=?",
-    [STATEMENT_GET_WORKERS] =
-        "SELECT * FROM workers WHERE unit=? AND version=? ORDER BY number",
-    [STATEMENT_GET_WORKER] =
-        "SELECT * FROM workers WHERE unit=? AND version=? AND number=?",
+    [STATEMENT_GET_WORKERS] = "SELECT * FROM workers WHERE unit=? AND version=? ORDER BY number",
+    [STATEMENT_GET_WORKER] = "SELECT * FROM workers WHERE unit=? AND version=? AND number=?",
     [STATEMENT_GET_RUN] = "SELECT * FROM runs WHERE run=?",
     [STATEMENT_FIND_RUN] =
         "SELECT * FROM runs WHERE unit=? AND worker IS ? AND number=? ORDER BY run DESC LIMIT 1",

@@ -126,8 +126,8 @@ static void print_record(void *context, const struct record *record)
                    "run %d %.*s/%.*s#%d v%u %s %d of %u by %.*s (%d) (%d) %.*s %lld %lld %lld\n",
                    (int)r->run, TEXT(r->unit), TEXT(r->worker), (int)r->number, r->version,
                    run_status_name(r->status), r->cancelling, r->task_count, TEXT(r->by),
-                   (int)r->params.size, (int)r->spec.size, TEXT(r->error),
-                   (long long)r->created_at, (long long)r->started_at, (long long)r->ended_at);
+                   (int)r->params.size, (int)r->spec.size, TEXT(r->error), (long long)r->created_at,
+                   (long long)r->started_at, (long long)r->ended_at);
         break;
     }
     case RECORD_TASK: {
@@ -139,8 +139,8 @@ static void print_record(void *context, const struct record *record)
                    t->epoch, TEXT(t->worker), TEXT(t->host), (long long)t->started_at,
                    (long long)t->ended_at, (long long)t->due_at, t->exit_status, t->signal,
                    (long long)t->user_us, (long long)t->system_us, (long long)t->max_rss_kib,
-                   (long long)t->execution_us, (int)t->result.size, TEXT(t->error),
-                   TEXT(t->reason), t->has_readers);
+                   (long long)t->execution_us, (int)t->result.size, TEXT(t->error), TEXT(t->reason),
+                   t->has_readers);
         break;
     }
     case RECORD_ATTEMPT:
@@ -222,8 +222,14 @@ static struct record *add_run(struct batch *batch, uint64_t run, const char *uni
 {
     struct record *record = batch_add(batch, RECORD_RUN);
     record->run = (struct run_record){
-        .run = run, .unit = bytes_str(unit), .number = number, .version = 1, .status = status,
-        .task_count = task_count, .by = bytes_str("client"), .created_at = 1000 * (int64_t)run,
+        .run = run,
+        .unit = bytes_str(unit),
+        .number = number,
+        .version = 1,
+        .status = status,
+        .task_count = task_count,
+        .by = bytes_str("client"),
+        .created_at = 1000 * (int64_t)run,
     };
     return record;
 }
@@ -284,9 +290,15 @@ static void add_process(struct batch *batch)
 {
     const char *ids[] = {"a", "b", "c"};
     struct record *record = batch_add(batch, RECORD_UNIT);
-    record->unit = (struct unit_record){.id = bytes_str("p"), .version = 1, .enabled = true,
-                                        .last_number = 2, .success_count = 3, .run_count = 4,
-                                        .last_run_at = 5, .due_at = 6, .status = UNIT_RUNNING,
+    record->unit = (struct unit_record){.id = bytes_str("p"),
+                                        .version = 1,
+                                        .enabled = true,
+                                        .last_number = 2,
+                                        .success_count = 3,
+                                        .run_count = 4,
+                                        .last_run_at = 5,
+                                        .due_at = 6,
+                                        .status = UNIT_RUNNING,
                                         .execution = bytes_of("\x80", 1)};
     record = batch_add(batch, RECORD_DEFINITION);
     record->definition = (struct definition_record){bytes_str("p"), 1, 3, bytes_str("header")};
@@ -308,17 +320,42 @@ static void add_every_kind(struct batch *batch)
     record = batch_add(batch, RECORD_KEY);
     record->key = (struct key_record){bytes_str("k0"), bytes_of("\x80", 1), 1};
     record = add_task(batch, 5, 1, TASK_RETRY_WAIT);
-    record->task = (struct task_record){
-        .run = 5, .task = 1, .state = TASK_RETRY_WAIT, .crashes = 2, .attempts = 3, .epoch = 4,
-        .worker = bytes_str("b"), .host = bytes_str("local"), .started_at = 10, .ended_at = 30,
-        .due_at = 40, .exit_status = -1, .signal = 9, .user_us = 1, .system_us = 2,
-        .max_rss_kib = 3, .execution_us = 4, .result = bytes_of("\x01", 1),
-        .error = bytes_str("broke"), .reason = bytes_str("why"), .has_readers = true};
+    record->task = (struct task_record){.run = 5,
+                                        .task = 1,
+                                        .state = TASK_RETRY_WAIT,
+                                        .crashes = 2,
+                                        .attempts = 3,
+                                        .epoch = 4,
+                                        .worker = bytes_str("b"),
+                                        .host = bytes_str("local"),
+                                        .started_at = 10,
+                                        .ended_at = 30,
+                                        .due_at = 40,
+                                        .exit_status = -1,
+                                        .signal = 9,
+                                        .user_us = 1,
+                                        .system_us = 2,
+                                        .max_rss_kib = 3,
+                                        .execution_us = 4,
+                                        .result = bytes_of("\x01", 1),
+                                        .error = bytes_str("broke"),
+                                        .reason = bytes_str("why"),
+                                        .has_readers = true};
     record = batch_add(batch, RECORD_ATTEMPT);
-    record->attempt = (struct attempt_record){
-        .run = 5, .task = 1, .attempt = 1, .epoch = 4, .outcome = OUTCOME_LOST,
-        .host = bytes_str("local"), .error = bytes_str("gone"), .started_at = 1, .ended_at = 2,
-        .exit_status = -1, .signal = 9, .user_us = -1, .system_us = -1, .max_rss_kib = -1};
+    record->attempt = (struct attempt_record){.run = 5,
+                                              .task = 1,
+                                              .attempt = 1,
+                                              .epoch = 4,
+                                              .outcome = OUTCOME_LOST,
+                                              .host = bytes_str("local"),
+                                              .error = bytes_str("gone"),
+                                              .started_at = 1,
+                                              .ended_at = 2,
+                                              .exit_status = -1,
+                                              .signal = 9,
+                                              .user_us = -1,
+                                              .system_us = -1,
+                                              .max_rss_kib = -1};
 }
 
 static const char every_kind[] =
@@ -513,9 +550,9 @@ static void test_bad_rows_are_quarantined(void)
                                 "SELECT kind, key, reason FROM quarantine ORDER BY kind, key"),
                            "hosts  no name\ntasks 5 0 no such state\n"
                            "tasks 5 2 result is not a value\nunits p no such status\n");
-    CU_ASSERT(has(look(&out, path_of("bad-rows"),
-                       "SELECT row FROM quarantine WHERE reason='no such state'"),
-                  "run=5, task=0, state=99, crashes=NULL, attempts=1"));
+    CU_ASSERT(has(
+        look(&out, path_of("bad-rows"), "SELECT row FROM quarantine WHERE reason='no such state'"),
+        "run=5, task=0, state=99, crashes=NULL, attempts=1"));
     buf_fini(&out);
     batch_fini(&batch);
 }
@@ -732,7 +769,10 @@ static void test_run_page(void)
     commit(&fixture, &batch);
     struct live_task live[] = {
         {.task = 0, .state = TASK_RUNNING, .attempts = 9},
-        {.task = 1, .state = TASK_RUNNING, .attempts = 4, .host = bytes_str("h2"),
+        {.task = 1,
+         .state = TASK_RUNNING,
+         .attempts = 4,
+         .host = bytes_str("h2"),
          .started_at = 60},
         {.task = 2, .state = TASK_READY, .reason = bytes_str("waits")},
     };
@@ -784,16 +824,15 @@ static void test_run_page_attempts(void)
     add_every_kind(&batch);
     open_store(&fixture, "memory:");
     commit(&fixture, &batch);
-    struct query query = {.kind = QUERY_RUN, .run = 5, .with_attempts = true, .from = 1,
-                          .limit = 1};
-    CU_ASSERT(
-        has(ask(&fixture, &query),
-            "\"attemptList\":[{\"attempt\":1,\"outcome\":\"lost\",\"host\":\"local\","
-            "\"error\":\"gone\",\"startedAt\":1,\"endedAt\":2,\"exit\":null,\"signal\":9,"
-            "\"userUs\":null,\"systemUs\":null,\"maxRssKib\":null},"
-            "{\"attempt\":3,\"outcome\":\"failed\",\"host\":\"local\",\"error\":\"broke\","
-            "\"startedAt\":10,\"endedAt\":30,\"exit\":null,\"signal\":9,\"userUs\":1,"
-            "\"systemUs\":2,\"maxRssKib\":3}]"));
+    struct query query = {
+        .kind = QUERY_RUN, .run = 5, .with_attempts = true, .from = 1, .limit = 1};
+    CU_ASSERT(has(ask(&fixture, &query),
+                  "\"attemptList\":[{\"attempt\":1,\"outcome\":\"lost\",\"host\":\"local\","
+                  "\"error\":\"gone\",\"startedAt\":1,\"endedAt\":2,\"exit\":null,\"signal\":9,"
+                  "\"userUs\":null,\"systemUs\":null,\"maxRssKib\":null},"
+                  "{\"attempt\":3,\"outcome\":\"failed\",\"host\":\"local\",\"error\":\"broke\","
+                  "\"startedAt\":10,\"endedAt\":30,\"exit\":null,\"signal\":9,\"userUs\":1,"
+                  "\"systemUs\":2,\"maxRssKib\":3}]"));
     struct live_task live = {.task = 1, .state = TASK_RUNNING, .attempts = 4, .started_at = 60};
     query.live = true;
     query.task_count = 3;
@@ -869,8 +908,8 @@ static void test_list_runs(void)
     struct batch batch;
     batch_init(&batch);
     for (uint64_t run = 1; run <= 6; run++)
-        add_run(&batch, run, run % 2 ? "odd" : "even", run,
-                run == 3 ? RUN_FAILED : RUN_SUCCEEDED, 1);
+        add_run(&batch, run, run % 2 ? "odd" : "even", run, run == 3 ? RUN_FAILED : RUN_SUCCEEDED,
+                1);
     open_store(&fixture, "memory:");
     commit(&fixture, &batch);
     struct query query = {.kind = QUERY_RUNS, .limit = 1, .status = -1, .unit = bytes_str("odd")};
@@ -933,8 +972,7 @@ static void test_fetch_events(void)
     query.from_event = 8;
     CU_ASSERT_STRING_EQUAL(fetch(&fixture, &query), "\"next\":8,\"head\":8,\"first\":1}");
     query = (struct query){.kind = QUERY_EVENTS, .types = bytes_str("error start")};
-    CU_ASSERT_STRING_EQUAL(fetch(&fixture, &query),
-                           "1 3 5 7 \"next\":8,\"head\":8,\"first\":1}");
+    CU_ASSERT_STRING_EQUAL(fetch(&fixture, &query), "1 3 5 7 \"next\":8,\"head\":8,\"first\":1}");
     query.unit = bytes_str("p");
     CU_ASSERT_STRING_EQUAL(fetch(&fixture, &query), "5 7 \"next\":8,\"head\":8,\"first\":1}");
     query.number = 1;
@@ -956,8 +994,7 @@ static void test_trimmed_events(void)
     add_meta(&batch, "trim_events", "5");
     commit(&fixture, &batch);
     struct query query = {.kind = QUERY_EVENTS};
-    CU_ASSERT_STRING_EQUAL(fetch(&fixture, &query),
-                           "4 5 6 7 8 \"next\":8,\"head\":8,\"first\":4}");
+    CU_ASSERT_STRING_EQUAL(fetch(&fixture, &query), "4 5 6 7 8 \"next\":8,\"head\":8,\"first\":4}");
     batch_clear(&batch);
     add_meta(&batch, "trim_events", "8");
     commit(&fixture, &batch);
@@ -983,12 +1020,11 @@ static void test_run_is_loaded_again(void)
     commit(&fixture, &batch);
     struct query query = {.kind = QUERY_LOAD_RUN, .run = 5};
     ask(&fixture, &query);
-    CU_ASSERT_STRING_EQUAL(
-        (char *)fixture.loaded.data,
-        "run 5 p/#2 v1 failed 0 of 3 by client (0) (0)  5000 0 0\n"
-        "definition p v1 3 header\n"
-        "worker p v1 0 (20)\nworker p v1 1 (20)\nworker p v1 2 (20)\n"
-        "task 5.2 failed c0 a1 e0 @ 0-0 due 0 exit 0 sig 0 0 0 0 0 (1) ||0\n");
+    CU_ASSERT_STRING_EQUAL((char *)fixture.loaded.data,
+                           "run 5 p/#2 v1 failed 0 of 3 by client (0) (0)  5000 0 0\n"
+                           "definition p v1 3 header\n"
+                           "worker p v1 0 (20)\nworker p v1 1 (20)\nworker p v1 2 (20)\n"
+                           "task 5.2 failed c0 a1 e0 @ 0-0 due 0 exit 0 sig 0 0 0 0 0 (1) ||0\n");
     query.run = 6;
     CU_ASSERT_STRING_EQUAL(ask(&fixture, &query), "no run number 6");
     close_store(&fixture);
