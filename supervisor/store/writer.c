@@ -19,6 +19,8 @@ enum {
      * whoever asks beyond them is told to come back. */
     QUERIES_MAX = 4096,
     RETRY_LATER_MS = 1000,
+    /* Rounds of callbacks while closing. */
+    CLOSING_ROUNDS = 16,
 };
 
 enum job_kind { JOB_COMMIT, JOB_QUERY, JOB_VALUES };
@@ -215,6 +217,10 @@ void writer_free(struct writer *writer)
 {
     if (!writer)
         return;
+    for (int round = 0; round < CLOSING_ROUNDS; round++) {
+        writer_quiesce(writer);
+        writer_complete(writer);
+    }
     pthread_mutex_lock(&writer->mutex);
     writer->closing = true;
     pthread_cond_signal(&writer->changed);

@@ -15,7 +15,9 @@ struct writer;
 enum synk_status writer_new(const struct store_ops *ops, void *backend, void (*wake)(void *context),
                             void *wake_context, struct writer **ret_writer,
                             struct synk_error *error);
-/* Runs what is queued, ends the thread and drops the answers nobody took. Takes NULL. */
+/* Runs what is queued with its callbacks, and ends the thread. What those callbacks hand in is run
+ * too, for a few rounds, so that a last commit may follow one; then it is dropped, so that somebody
+ * who tries a failing commit for ever cannot keep the program alive. Takes NULL. */
 void writer_free(struct writer *writer);
 /* Blocks until no job is queued or under way: the backend may then be used directly. */
 void writer_quiesce(struct writer *writer);

@@ -1048,6 +1048,19 @@ static void note_order(void *context, enum synk_status status, const struct synk
     buf_printf(&fixture->text, "commit %d ", status);
 }
 
+struct again {
+    struct fixture *fixture;
+    struct batch *batch;
+};
+
+static void commit_again(void *context, enum synk_status status, const struct synk_error *error,
+                         int64_t commit_us)
+{
+    struct again *again = context;
+    note_order(again->fixture, status, error, commit_us);
+    store_commit(again->fixture->store, again->batch, note_order, again->fixture);
+}
+
 static void test_values_and_order(void)
 {
     struct fixture fixture;
@@ -1068,8 +1081,13 @@ static void test_values_and_order(void)
     await(&fixture);
     buf_append(&fixture.text, "", 1);
     CU_ASSERT_STRING_EQUAL((char *)fixture.text.data, "commit 0 [7][][][7]commit 0 [8]");
-    /* Closing waits for what was handed in, and calls nobody back. */
-    store_commit(fixture.store, &batch, note_order, &fixture);
+    /* Closing waits for what was handed in, and for what its callback hands in. */
+    fixture.open_answers = 2;
+    struct again again = {&fixture, &second};
+    store_commit(fixture.store, &batch, commit_again, &again);
+    store_close(fixture.store);
+    CU_ASSERT_EQUAL(fixture.open_answers, 0);
+    fixture.store = NULL;
     close_store(&fixture);
     batch_fini(&batch);
     batch_fini(&second);
