@@ -386,8 +386,8 @@ enum synk_status fields_decode_row(const struct field *fields, size_t count, str
     for (size_t i = 0; i < count; i++) {
         void *at = place + fields[i].offset;
         bool absent = i >= elements || cursor_null(cursor);
-        enum synk_status status = absent ? set_absent(&fields[i], at, error)
-                                         : read_field(&fields[i], cursor, at, error);
+        enum synk_status status =
+            absent ? set_absent(&fields[i], at, error) : read_field(&fields[i], cursor, at, error);
         if (status)
             return status;
     }
@@ -425,8 +425,7 @@ enum synk_status fields_decode_map(const struct field *fields, size_t count,
         }
         if (cursor_null(&cursor))
             continue;
-        enum synk_status status =
-            read_field(&fields[i], &cursor, place + fields[i].offset, error);
+        enum synk_status status = read_field(&fields[i], &cursor, place + fields[i].offset, error);
         if (status)
             return status;
         seen |= (uint64_t)1 << i;

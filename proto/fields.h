@@ -39,8 +39,7 @@ struct field {
 };
 
 /* Appends a map of all fields; empty texts and slices as nil. */
-void fields_encode_map(const struct field *fields, size_t count, const void *base,
-                       struct buf *out);
+void fields_encode_map(const struct field *fields, size_t count, const void *base, struct buf *out);
 /* Appends a row without its trailing defaults; where `extra` elements follow, which the caller
  * appends, with all. */
 void fields_encode_row(const struct field *fields, size_t count, const void *base, size_t extra,

@@ -16,9 +16,11 @@
 /* The first elements of every row that names an attempt. */
 #define ATTEMPT_ID_FIELDS(type, member)                                                            \
     {"run", FIELD_U64, offsetof(struct type, member.run), true, 0, 0},                             \
-    {"task", FIELD_U32, offsetof(struct type, member.task), true, 0, UINT32_MAX},                  \
-    {"epoch", FIELD_U32, offsetof(struct type, member.epoch), true, 0, UINT32_MAX},                \
-    {"attempt", FIELD_U32, offsetof(struct type, member.attempt), true, 0, UINT32_MAX}
+        {"task", FIELD_U32, offsetof(struct type, member.task), true, 0, UINT32_MAX},              \
+        {"epoch", FIELD_U32, offsetof(struct type, member.epoch), true, 0, UINT32_MAX},            \
+    {                                                                                              \
+        "attempt", FIELD_U32, offsetof(struct type, member.attempt), true, 0, UINT32_MAX           \
+    }
 
 /* An encoded array, and where its rows go. */
 struct rows {
@@ -36,8 +38,7 @@ static enum synk_status enter_rows(const struct rows *rows, struct cursor *ret_c
     if (rows->array.size && !cursor_array(ret_cursor, &count))
         return status_fail(error, SYNK_PROTOCOL, "'%s' is not an array", rows->name);
     if (count > rows->array.size / (1 + rows->required))
-        return status_fail(error, SYNK_PROTOCOL, "'%s' has rows with too few elements",
-                           rows->name);
+        return status_fail(error, SYNK_PROTOCOL, "'%s' has rows with too few elements", rows->name);
     *ret_count = count;
     return SYNK_OK;
 }
@@ -83,9 +84,9 @@ void msg_hello_encode(const struct msg_hello *hello, struct buf *out)
     buf_fini(&tags);
 }
 
-static enum synk_status decode_texts(const char *name, struct synk_bytes array,
-                                     struct arena *arena, const struct synk_bytes **ret_texts,
-                                     size_t *ret_count, struct synk_error *error)
+static enum synk_status decode_texts(const char *name, struct synk_bytes array, struct arena *arena,
+                                     const struct synk_bytes **ret_texts, size_t *ret_count,
+                                     struct synk_error *error)
 {
     struct rows rows = {name, array, 0};
     struct cursor cursor;
@@ -115,8 +116,8 @@ enum synk_status msg_hello_decode(struct synk_bytes body, struct arena *arena,
         status = decode_texts("functions", parts.functions, arena, &parts.hello.functions,
                               &parts.hello.function_count, error);
     if (status == SYNK_OK)
-        status = decode_texts("tags", parts.tags, arena, &parts.hello.tags,
-                              &parts.hello.tag_count, error);
+        status = decode_texts("tags", parts.tags, arena, &parts.hello.tags, &parts.hello.tag_count,
+                              error);
     if (status)
         status_prefix(error, "hello");
     else
@@ -265,8 +266,8 @@ enum synk_status msg_attempts_decode(struct synk_bytes body, struct arena *arena
         return status;
     struct msg_attempt *attempts = arena_zalloc(arena, count, sizeof(*attempts));
     for (size_t i = 0; i < count; i++) {
-        status = fields_decode_row(attempt_fields, COUNT_OF(attempt_fields), &cursor,
-                                   &attempts[i], error);
+        status = fields_decode_row(attempt_fields, COUNT_OF(attempt_fields), &cursor, &attempts[i],
+                                   error);
         if (status)
             return row_failed(status, &rows, i, error);
     }
@@ -415,8 +416,7 @@ enum synk_status msg_dispatch_decode(struct synk_bytes body, struct arena *arena
     struct dispatch_body parts = {0};
     enum synk_status status = check_value(body, &check_message_limits, error);
     if (status == SYNK_OK)
-        status =
-            fields_decode_map(dispatch_fields, COUNT_OF(dispatch_fields), body, &parts, error);
+        status = fields_decode_map(dispatch_fields, COUNT_OF(dispatch_fields), body, &parts, error);
     if (status == SYNK_OK)
         status = decode_specs(parts.specs, arena, ret_dispatch, error);
     if (status == SYNK_OK)

@@ -67,8 +67,12 @@ enum body_kind {
 
 static void encode_dispatch(struct buf *out)
 {
-    struct msg_spec spec = {.unit = S("nightly"), .run_number = 7, .function = S("exec"),
-                            .payload = S("\x80"), .params = S("\x01"), .timeout_ms = 1500};
+    struct msg_spec spec = {.unit = S("nightly"),
+                            .run_number = 7,
+                            .function = S("exec"),
+                            .payload = S("\x80"),
+                            .params = S("\x01"),
+                            .timeout_ms = 1500};
     struct msg_input inputs[] = {{S("Extract"), 0}, {S("Load"), 1}};
     struct msg_task tasks[] = {
         {.id = {9, 0, 1, 1}, .worker = S("Join"), .inputs = inputs, .input_count = 2},
@@ -86,9 +90,11 @@ static void encode_dispatch(struct buf *out)
 static void encode_reports(struct buf *out)
 {
     struct buf items = {0};
-    struct msg_report result = sample_result(4), milestone = {
-        .kind = REPORT_MILESTONE, .id = {1, 2, 3, 4}, .name = S("half-way"), .payload = S("\xc3"),
-        .at = 99};
+    struct msg_report result = sample_result(4), milestone = {.kind = REPORT_MILESTONE,
+                                                              .id = {1, 2, 3, 4},
+                                                              .name = S("half-way"),
+                                                              .payload = S("\xc3"),
+                                                              .at = 99};
     msg_report_encode(&result, &items);
     msg_report_encode(&milestone, &items);
     msg_reports_wrap(buf_bytes(&items), 2, out);
@@ -325,8 +331,7 @@ static void foreign_rows(void)
     } cases[] = {
         /* Left-out and further elements, unknown names, wide integers. */
         {BODY_ATTEMPTS, S("\x81\xa5items\x91\x94\x01\x00\x01\x01"), SYNK_OK},
-        {BODY_ATTEMPTS,
-         S("\x81\xa5items\x91\x9a\x01\x00\x01\x01\xc0\xc0\xc0\xc0\x81\xa1x\x90\x07"),
+        {BODY_ATTEMPTS, S("\x81\xa5items\x91\x9a\x01\x00\x01\x01\xc0\xc0\xc0\xc0\x81\xa1x\x90\x07"),
          SYNK_OK},
         {BODY_ATTEMPTS, S("\x82\xa3new\x91\x01\xa5items\x91\x94\xcd\x00\x01\xd1\x00\x00\x01\x01"),
          SYNK_OK},
@@ -413,7 +418,8 @@ static void error_body(void)
     struct buf body = {0};
     struct synk_error error = {SYNK_BUSY, "later"};
     msg_error_encode(&error, 500, &body);
-    CU_ASSERT(bytes_equal(buf_bytes(&body), S("\x83\xa6status\xa4" "busy\xa4text\xa5later"
+    CU_ASSERT(bytes_equal(buf_bytes(&body), S("\x83\xa6status\xa4"
+                                              "busy\xa4text\xa5later"
                                               "\xacretryAfterMs\xcd\x01\xf4")));
     buf_fini(&body);
 }
