@@ -1,0 +1,258 @@
+/* Reads argv. Nothing here touches the system beyond asking for the number of processors. */
+#include "supervisor/shell/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/bytes.h"
+
+/* Slots are threads of control for the host to watch, each a forked runner. */
+#define CONFIG_SLOTS_MAX 4096
+
+enum option_id {
+    OPTION_DIR = 256,
+    OPTION_STATE,
+    OPTION_SLOTS,
+    OPTION_PLUGIN_DIR,
+    OPTION_PRIVATE,
+    OPTION_READY_FD,
+    OPTION_KEEP_RUNS,
+    OPTION_KEEP_EVENTS,
+    OPTION_KEEP_LOGS,
+};
+
+static const struct option options[] = {
+    {"dir", required_argument, NULL, OPTION_DIR},
+    {"state", required_argument, NULL, OPTION_STATE},
+    {"slots", required_argument, NULL, OPTION_SLOTS},
+    {"plugin-dir", required_argument, NULL, OPTION_PLUGIN_DIR},
+    {"private", no_argument, NULL, OPTION_PRIVATE},
+    {"ready-fd", required_argument, NULL, OPTION_READY_FD},
+    {"keep-runs", required_argument, NULL, OPTION_KEEP_RUNS},
+    {"keep-events", required_argument, NULL, OPTION_KEEP_EVENTS},
+    {"keep-logs", required_argument, NULL, OPTION_KEEP_LOGS},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'V'},
+    {0},
+};
+
+void config_print_help(FILE *out)
+{
+    fputs("Usage: synkd [OPTION]...\n"
+          "Supervises jobs: keeps their definitions and runs, starts what is due, hands tasks to\n"
+          "worker hosts. `synk up` starts it; `synk down` ends it.\n"
+          "\n"
+          "  --dir DIR          keep everything in DIR (default: $SYNK_DIR, else the XDG directories)\n"
+          "  --state URI        sqlite:PATH (default: sqlite:DIR/state.db) or memory:\n"
+          "  --slots N          tasks that this machine runs at a time (default: its processors);\n"
+          "                     0 starts no local worker host\n"
+          "  --plugin-dir DIR   let the local worker host load plugins from DIR; may be repeated\n"
+          "  --private          end when the starting process ends, or when nothing is left to do\n"
+          "  --ready-fd N       write a line to descriptor N once requests are answered\n"
+          "  --keep-runs KEEP   how long or how many finished runs are kept: 30d, 10000,\n"
+          "                     30d,10000; 0 keeps all\n"
+          "  --keep-events KEEP the same for events\n"
+          "  --keep-logs KEEP   the same for the logs of attempts on this machine\n"
+          "  --help, --version\n"
+          "\n"
+          "Exit status: 0 after a shutdown; 1 could not start; 2 wrong usage; 4 a supervisor already\n"
+          "runs there; 70 stopped by a failed write, to recover at the next start.\n",
+          out);
+}
+
+static enum synk_status parse_number(const char *option, const char *text, uint64_t max,
+                                     uint64_t *ret_number, struct synk_error *error)
+{
+    char *end;
+    errno = 0;
+    unsigned long long number = strtoull(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end || errno || number > max)
+        return status_fail(error, SYNK_INVALID, "--%s takes a number from 0 to %llu, not '%s'",
+                           option, (unsigned long long)max, text);
+    *ret_number = number;
+    return SYNK_OK;
+}
+
+/* One part of a KEEP up to its comma: with a unit an age, without one a count. */
+static bool parse_keep_part(const char *text, size_t size, struct config_keep *keep)
+{
+    static const struct {
+        const char *unit;
+        int64_t ms;
+    } units[] = {{"ms", 1},       {"s", 1000},      {"m", 60000},
+                 {"h", 3600000},  {"d", 86400000},  {"w", 604800000}};
+    size_t digits = 0;
+    uint64_t number = 0;
+    for (; digits < size && text[digits] >= '0' && text[digits] <= '9'; digits++) {
+        if (number > 1000000000000)
+            return false;
+        number = number * 10 + (uint64_t)(text[digits] - '0');
+    }
+    if (digits == 0)
+        return false;
+    if (digits == size) {
+        keep->count = number;
+        return true;
+    }
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        size_t unit_size = strlen(units[i].unit);
+        if (unit_size != size - digits || memcmp(text + digits, units[i].unit, unit_size) != 0)
+            continue;
+        if (number > (uint64_t)(INT64_MAX / units[i].ms))
+            return false;
+        keep->age_ms = (int64_t)number * units[i].ms;
+        return true;
+    }
+    return false;
+}
+
+enum synk_status config_parse_keep(const char *text, struct config_keep *ret_keep,
+                                   struct synk_error *error)
+{
+    struct config_keep keep = {0};
+    const char *part = text;
+    for (;;) {
+        size_t size = strcspn(part, ",");
+        if (!parse_keep_part(part, size, &keep))
+            return status_fail(error, SYNK_INVALID,
+                               "'%s' is neither an age (90s, 5m, 2h, 30d) nor a count, nor both with a "
+                               "comma between",
+                               text);
+        if (!part[size])
+            break;
+        part += size + 1;
+    }
+    *ret_keep = keep;
+    return SYNK_OK;
+}
+
+static enum synk_status keep_option(const char *name, const char *text, struct config_keep *keep,
+                                    struct synk_error *error)
+{
+    enum synk_status status = config_parse_keep(text, keep, error);
+    if (status)
+        status_prefix(error, "--%s", name);
+    return status;
+}
+
+static enum synk_status ready_option(const char *text, int *ret_fd, struct synk_error *error)
+{
+    uint64_t number = 0;
+    enum synk_status status = parse_number("ready-fd", text, INT32_MAX, &number, error);
+    if (status)
+        return status;
+    /* Kept from the worker host: a starter that reads to the end would else wait for that one too. */
+    if (fcntl((int)number, F_SETFD, FD_CLOEXEC) != 0)
+        return status_fail(error, SYNK_INVALID, "--ready-fd %d: %s", (int)number, strerror(errno));
+    *ret_fd = (int)number;
+    return SYNK_OK;
+}
+
+static enum synk_status apply_option(struct config *config, int option, const char **ret_dir,
+                                     struct synk_error *error)
+{
+    enum synk_status status = SYNK_OK;
+    uint64_t number = 0;
+    switch (option) {
+    case OPTION_DIR:
+        *ret_dir = optarg;
+        break;
+    case OPTION_STATE:
+        config->state = optarg;
+        break;
+    case OPTION_SLOTS:
+        status = parse_number("slots", optarg, CONFIG_SLOTS_MAX, &number, error);
+        config->slots = (uint32_t)number;
+        break;
+    case OPTION_PLUGIN_DIR:
+        config->plugin_dirs = mem_realloc(config->plugin_dirs, config->plugin_dir_count + 1,
+                                          sizeof(*config->plugin_dirs));
+        config->plugin_dirs[config->plugin_dir_count++] = optarg;
+        break;
+    case OPTION_PRIVATE:
+        config->is_private = true;
+        break;
+    case OPTION_READY_FD:
+        status = ready_option(optarg, &config->ready_fd, error);
+        break;
+    case OPTION_KEEP_RUNS:
+        status = keep_option("keep-runs", optarg, &config->keep_runs, error);
+        break;
+    case OPTION_KEEP_EVENTS:
+        status = keep_option("keep-events", optarg, &config->keep_events, error);
+        break;
+    case OPTION_KEEP_LOGS: {
+        struct config_keep keep;
+        status = keep_option("keep-logs", optarg, &keep, error);
+        config->keep_logs = optarg;
+        break;
+    }
+    }
+    return status;
+}
+
+static uint32_t processor_count(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) != 0)
+        return 1;
+    int count = CPU_COUNT(&set);
+    return count > 0 ? (uint32_t)count : 1;
+}
+
+static enum synk_status finish(struct config *config, const char *dir, struct synk_error *error)
+{
+    enum synk_status status = directory_resolve(dir, &config->directory, error);
+    if (status || config->state)
+        return status;
+    char path[DIRECTORY_PATH_BYTES];
+    directory_path(&config->directory, DIRECTORY_STATE, path);
+    size_t size = strlen("sqlite:") + strlen(path) + 1;
+    config->state_default = mem_alloc(size);
+    snprintf(config->state_default, size, "sqlite:%s", path);
+    config->state = config->state_default;
+    return SYNK_OK;
+}
+
+enum synk_status config_parse(struct config *config, int argc, char **argv,
+                              enum config_action *ret_action, struct synk_error *error)
+{
+    const char *dir = NULL;
+    config->ready_fd = -1;
+    config->slots = processor_count();
+    *ret_action = CONFIG_RUN;
+    opterr = 0;
+    optind = 1;
+    int option;
+    /* ':' first tells a missing argument from an unknown option. */
+    while ((option = getopt_long(argc, argv, ":hV", options, NULL)) != -1) {
+        if (option == 'h' || option == 'V') {
+            *ret_action = option == 'h' ? CONFIG_HELP : CONFIG_VERSION;
+            return SYNK_OK;
+        }
+        if (option == ':')
+            return status_fail(error, SYNK_INVALID, "%s needs a value", argv[optind - 1]);
+        if (option == '?')
+            return status_fail(error, SYNK_INVALID, "unknown option '%s'", argv[optind - 1]);
+        enum synk_status status = apply_option(config, option, &dir, error);
+        if (status)
+            return status;
+    }
+    if (optind < argc)
+        return status_fail(error, SYNK_INVALID, "unexpected argument '%s'", argv[optind]);
+    return finish(config, dir, error);
+}
+
+void config_fini(struct config *config)
+{
+    if (!config)
+        return;
+    free(config->plugin_dirs);
+    free(config->state_default);
+    config->plugin_dirs = NULL;
+    config->state_default = NULL;
+}

@@ -1,0 +1,45 @@
+/* synkd's command line. Owned by main; everything else reads it. */
+#ifndef SHELL_CONFIG_H
+#define SHELL_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "proto/directory.h"
+#include "proto/status.h"
+
+enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION };
+
+/* How much of something is kept; an age or a count of 0 means without that bound. */
+struct config_keep {
+    int64_t age_ms;
+    uint64_t count;
+};
+
+struct config {
+    struct directory directory;
+    const char *state; /* URI */
+    uint32_t slots;    /* of the local worker host; 0 = none */
+    const char **plugin_dirs;
+    size_t plugin_dir_count;
+    bool is_private;   /* ends with its parent, or when idle */
+    int ready_fd;      /* -1 = none */
+    struct config_keep keep_runs, keep_events;
+    const char *keep_logs; /* handed to the local host as it is; NULL = its default */
+    char *state_default;
+};
+
+/* The defaults of keep_* come from the caller (the engine's). Strings point into argv. Fails with
+ * SYNK_INVALID (argv) or as directory_resolve does. config_fini frees, also after a failure. */
+enum synk_status config_parse(struct config *config, int argc, char **argv,
+                              enum config_action *ret_action, struct synk_error *error);
+void config_fini(struct config *config);
+void config_print_help(FILE *out);
+
+/* "30d", "10000", "30d,10000": an age, a count, or both; "0" = for ever. Shared with tests. */
+enum synk_status config_parse_keep(const char *text, struct config_keep *ret_keep,
+                                   struct synk_error *error);
+
+#endif
