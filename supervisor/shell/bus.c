@@ -30,10 +30,21 @@ static void set_int(void *socket, int option, int value)
     assert(!failed);
 }
 
+static bool has_input(void *socket)
+{
+    int events = 0;
+    size_t size = sizeof(events);
+    int failed = zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size);
+    assert(!failed || errno == EINTR);
+    return failed || (events & ZMQ_POLLIN);
+}
+
+/* Wakes the loop, and lets the socket take in what its I/O thread tells: for the PUB subscriptions,
+ * before the next message. */
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
-    /* Only wakes the loop: bus_poll looks before the next wait. */
-    (void)poll, (void)status, (void)events;
+    (void)status, (void)events;
+    has_input(poll->data);
 }
 
 static enum synk_status open_socket(struct bus *bus, int type, const char *address,
@@ -61,6 +72,7 @@ static enum synk_status open_socket(struct bus *bus, int type, const char *addre
     failed = zmq_getsockopt(socket, ZMQ_FD, &fd, &size);
     assert(!failed);
     int code = uv_poll_init(bus->options.loop, poll, fd);
+    poll->data = socket;
     if (code == 0)
         code = uv_poll_start(poll, UV_READABLE, on_readable);
     if (code)
@@ -122,21 +134,10 @@ void bus_close(struct bus *bus)
     bus->gone = NULL;
 }
 
-static bool has_input(void *socket)
-{
-    int events = 0;
-    size_t size = sizeof(events);
-    int failed = zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size);
-    assert(!failed || errno == EINTR);
-    return failed || (events & ZMQ_POLLIN);
-}
-
 bool bus_poll(struct bus *bus)
 {
     bool hosts = has_input(bus->routers[SOCKET_HOSTS].zmq);
     bool clients = has_input(bus->routers[SOCKET_CLIENTS].zmq);
-    /* A PUB has no input; asking lets it take in subscriptions before the next message. */
-    has_input(bus->publisher);
     return hosts || clients || bus->gone_count > 0;
 }
 
