@@ -10,8 +10,8 @@
 
 #include "proto/bytes.h"
 
-/* Slots are threads of control for the host to watch, each a forked runner. */
-#define CONFIG_SLOTS_MAX 4096
+/* What a worker host takes: each slot is a forked runner for it to watch. */
+#define CONFIG_SLOTS_MAX 1024
 
 enum option_id {
     OPTION_DIR = 256,
@@ -56,7 +56,8 @@ void config_print_help(FILE *out)
           "  --keep-runs KEEP   how long or how many finished runs are kept: 30d, 10000,\n"
           "                     30d,10000; 0 keeps all\n"
           "  --keep-events KEEP the same for events\n"
-          "  --keep-logs KEEP   the same for the logs of attempts on this machine\n"
+          "  --keep-logs KEEP   how long or how many bytes of attempts' logs are kept on this\n"
+          "                     machine: 7d, 1000000000, or both\n"
           "  --help, --version\n"
           "\n"
           "Exit status: 0 after a shutdown; 1 could not start; 2 wrong usage; 4 a supervisor already\n"
@@ -185,12 +186,10 @@ static enum synk_status apply_option(struct config *config, int option, const ch
     case OPTION_KEEP_EVENTS:
         status = keep_option("keep-events", optarg, &config->keep_events, error);
         break;
-    case OPTION_KEEP_LOGS: {
-        struct config_keep keep;
-        status = keep_option("keep-logs", optarg, &keep, error);
-        config->keep_logs = optarg;
+    case OPTION_KEEP_LOGS:
+        status = keep_option("keep-logs", optarg, &config->keep_logs, error);
+        config->has_keep_logs = true;
         break;
-    }
     }
     return status;
 }

@@ -27,7 +27,8 @@ struct config {
     bool is_private;   /* ends with its parent, or when idle */
     int ready_fd;      /* -1 = none */
     struct config_keep keep_runs, keep_events;
-    const char *keep_logs; /* handed to the local host as it is; NULL = its default */
+    bool has_keep_logs;
+    struct config_keep keep_logs; /* age and bytes, for the local host */
     char *state_default;
 };
 

@@ -136,20 +136,27 @@ static void add_option(struct arguments *arguments, const char *name, const char
     add_argument(arguments, value);
 }
 
+static void add_number(struct arguments *arguments, const char *name, int64_t value)
+{
+    char text[24];
+    snprintf(text, sizeof(text), "%lld", (long long)value);
+    if (value > 0)
+        add_option(arguments, name, text);
+}
+
 static void build_arguments(const struct spawner_options *options, struct arguments *arguments)
 {
-    char directory[DIRECTORY_PATH_BYTES], slots[16];
+    char directory[DIRECTORY_PATH_BYTES];
     directory_path(options->directory, DIRECTORY_LOCAL_HOST, directory);
-    snprintf(slots, sizeof(slots), "%u", options->slots);
     add_argument(arguments, HOST_PROGRAM);
     add_option(arguments, "--connect", options->host_address);
     add_option(arguments, "--name", "local");
     add_option(arguments, "--dir", directory);
-    add_option(arguments, "--slots", slots);
+    add_number(arguments, "--slots", options->slots);
     for (size_t i = 0; i < options->plugin_dir_count; i++)
         add_option(arguments, "--plugin-dir", options->plugin_dirs[i]);
-    if (options->keep_logs)
-        add_option(arguments, "--keep-logs", options->keep_logs);
+    add_number(arguments, "--log-days", options->log_days);
+    add_number(arguments, "--log-bytes", options->log_bytes);
     add_argument(arguments, "--local");
     if (options->is_private)
         add_argument(arguments, "--parent-bound");

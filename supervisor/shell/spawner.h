@@ -20,7 +20,7 @@ struct spawner_options {
     uint32_t slots;
     const char *const *plugin_dirs;
     size_t plugin_dir_count;
-    const char *keep_logs; /* may be NULL */
+    int64_t log_days, log_bytes; /* how much of logs is kept; 0 = the host's default */
     bool is_private;
     struct rlimit descriptors; /* the limit to give back to the host */
     void *context;
