@@ -1,0 +1,50 @@
+/* synkd: reads its arguments, opens the shell, runs it. Exit statuses are documented in --help. */
+#include <stdio.h>
+
+#include "supervisor/shell/config.h"
+#include "supervisor/shell/log.h"
+#include "supervisor/shell/shell.h"
+
+enum { EXIT_STARTED_NOT = 1, EXIT_USAGE = 2, EXIT_RUNNING = 4 };
+
+static int run(const struct config *config)
+{
+    static struct shell shell;
+    struct synk_error error = {0};
+    enum synk_status status = shell_open(&shell, config, &error);
+    /* Without the lock nothing of the directory is ours: then it is the other supervisor's. */
+    bool is_running = status == SYNK_BUSY && shell.lock_fd < 0;
+    if (!status)
+        shell_run(&shell);
+    shell_close(&shell);
+    if (status == SYNK_OK)
+        return 0;
+    log_line(LOG_ERROR, error.text, log_text("status", synk_status_name(status)));
+    return is_running ? EXIT_RUNNING : EXIT_STARTED_NOT;
+}
+
+int main(int argc, char **argv)
+{
+    struct engine_config defaults;
+    engine_config_defaults(&defaults);
+    struct config config = {
+        .keep_runs = {defaults.keep_runs_ms, defaults.keep_runs},
+        .keep_events = {defaults.keep_events_ms, defaults.keep_events},
+    };
+    enum config_action action;
+    struct synk_error error = {0};
+    int code = 0;
+    enum synk_status status = config_parse(&config, argc, argv, &action, &error);
+    if (status) {
+        fprintf(stderr, "synkd: %s\nTry 'synkd --help'.\n", error.text);
+        code = EXIT_USAGE;
+    } else if (action == CONFIG_HELP) {
+        config_print_help(stdout);
+    } else if (action == CONFIG_VERSION) {
+        printf("synkd %s\n", SYNK_VERSION);
+    } else {
+        code = run(&config);
+    }
+    config_fini(&config);
+    return code;
+}

@@ -1,0 +1,91 @@
+/*
+ * The third frame of a dispatch: the results that its tasks take as input, in the order of the refs.
+ * What the cache does not have is asked of the store; meanwhile the message keeps its place in the
+ * order of its peer.
+ */
+#include <stdlib.h>
+
+#include "proto/pack.h"
+#include "supervisor/shell/shell.h"
+
+struct gathering {
+    struct shell *shell;
+    struct outgoing *held;
+    size_t count, missing_count;
+    struct blob **values;      /* of each ref; NULL for an empty one */
+    struct value_ref *missing; /* refs that the store is asked for */
+    size_t *positions;         /* where each of them belongs */
+};
+
+static struct gathering *gathering_new(struct shell *shell, const struct value_ref *refs,
+                                       size_t count)
+{
+    struct gathering *gathering = mem_zalloc(1, sizeof(*gathering));
+    gathering->shell = shell;
+    gathering->count = count;
+    gathering->values = mem_zalloc(count, sizeof(*gathering->values));
+    for (size_t i = 0; i < count; i++) {
+        if (results_get(&shell->results, refs[i], &gathering->values[i]))
+            continue;
+        if (!gathering->missing) {
+            gathering->missing = mem_zalloc(count, sizeof(*gathering->missing));
+            gathering->positions = mem_zalloc(count, sizeof(*gathering->positions));
+        }
+        gathering->positions[gathering->missing_count] = i;
+        gathering->missing[gathering->missing_count++] = refs[i];
+    }
+    return gathering;
+}
+
+static void gathering_free(struct gathering *gathering)
+{
+    for (size_t i = 0; i < gathering->count; i++)
+        blob_unref(gathering->values[i]);
+    free(gathering->values);
+    free(gathering->missing);
+    free(gathering->positions);
+    free(gathering);
+}
+
+static void complete(struct gathering *gathering)
+{
+    struct buf frame = {0};
+    pack_array(&frame, gathering->count);
+    for (size_t i = 0; i < gathering->count; i++) {
+        struct synk_bytes value = blob_bytes(gathering->values[i]);
+        if (value.size)
+            pack_binary(&frame, value);
+        else
+            pack_null(&frame);
+    }
+    bus_fill(&gathering->shell->bus, gathering->held, buf_bytes(&frame));
+    buf_fini(&frame);
+    gathering_free(gathering);
+}
+
+static void on_values(void *context, const struct synk_bytes *values, size_t count)
+{
+    struct gathering *gathering = context;
+    gathering->shell->questions--;
+    for (size_t i = 0; i < count; i++) {
+        gathering->values[gathering->positions[i]] = blob_new(values[i]);
+        results_put(&gathering->shell->results, gathering->missing[i], values[i]);
+    }
+    complete(gathering);
+}
+
+void shell_send_with_inputs(struct shell *shell, const struct send *send, struct synk_bytes body,
+                            const struct value_ref *refs)
+{
+    struct outgoing *held = bus_hold(&shell->bus, send->socket, send->peer, send->header, body);
+    if (!held)
+        return;
+    struct gathering *gathering = gathering_new(shell, refs, send->ref_count);
+    gathering->held = held;
+    if (gathering->missing_count == 0) {
+        complete(gathering);
+        return;
+    }
+    shell->questions++;
+    store_values(shell->store, gathering->missing, gathering->missing_count, on_values, gathering);
+}
