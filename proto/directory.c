@@ -1,7 +1,7 @@
 /*
- * Directories and the files in them. Invariants: every path handed out is absolute, so that it means
- * the same to a client with another working directory; asking whether a lock is held never takes a
- * lock that its owner could trip over (fcntl tells without taking; flock is probed shared).
+ * Directories and the files in them. Invariants: every path handed out is absolute, so that it
+ * means the same to a client with another working directory; asking whether a lock is held never
+ * takes a lock that its owner could trip over (fcntl tells without taking; flock is probed shared).
  */
 #include "proto/directory.h"
 
@@ -21,8 +21,8 @@ static enum synk_status join(const char *base, const char *path, char ret[DIRECT
     int size = path[0] == '/' ? snprintf(ret, DIRECTORY_BYTES, "%s", path)
                               : snprintf(ret, DIRECTORY_BYTES, "%s/%s", base, path);
     if (size < 0 || size >= DIRECTORY_BYTES)
-        return status_fail(error, SYNK_INVALID, "the directory '%.60s…' is over %d bytes long", path,
-                           DIRECTORY_BYTES - 1);
+        return status_fail(error, SYNK_INVALID, "the directory '%.60s…' is over %d bytes long",
+                           path, DIRECTORY_BYTES - 1);
     /* Trailing slashes would count against the bytes of a socket's path. */
     while (size > 1 && ret[size - 1] == '/')
         ret[--size] = '\0';
@@ -109,10 +109,11 @@ static enum synk_status check_owner(const char *path, struct synk_error *error)
                            (unsigned)info.st_uid, (unsigned)geteuid());
     /* Whoever may write here could put a socket of their own in the place of ours. */
     if (info.st_mode & (S_IWGRP | S_IWOTH))
-        return status_fail(error, SYNK_REFUSED,
-                           "%s may be written by others (mode %04o): chmod go-w it, or choose another "
-                           "directory",
-                           path, (unsigned)(info.st_mode & 07777));
+        return status_fail(
+            error, SYNK_REFUSED,
+            "%s may be written by others (mode %04o): chmod go-w it, or choose another "
+            "directory",
+            path, (unsigned)(info.st_mode & 07777));
     return SYNK_OK;
 }
 
@@ -148,10 +149,11 @@ enum synk_status directory_address(const struct directory *directory, enum direc
     };
     size_t size = strlen(directory->run) + 1 + strlen(names[socket]);
     if (size > DIRECTORY_SOCKET_BYTES)
-        return status_fail(error, SYNK_INVALID,
-                           "the socket %s/%s would have a path of %zu bytes, and the system allows %d: "
-                           "choose a shorter directory with --dir or SYNK_DIR",
-                           directory->run, names[socket], size, DIRECTORY_SOCKET_BYTES);
+        return status_fail(
+            error, SYNK_INVALID,
+            "the socket %s/%s would have a path of %zu bytes, and the system allows %d: "
+            "choose a shorter directory with --dir or SYNK_DIR",
+            directory->run, names[socket], size, DIRECTORY_SOCKET_BYTES);
     snprintf(ret_address, DIRECTORY_PATH_BYTES, "ipc://%s/%s", directory->run, names[socket]);
     return SYNK_OK;
 }

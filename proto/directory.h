@@ -1,6 +1,7 @@
 /*
- * Where a supervisor lives: the one place that knows the directories, the names of the files in them,
- * and how to tell whether a supervisor runs there. Shared by synkd, the client library and synk.
+ * Where a supervisor lives: the one place that knows the directories, the names of the files in
+ * them, and how to tell whether a supervisor runs there. Shared by synkd, the client library and
+ * synk.
  *
  * With --dir or SYNK_DIR, everything is in that directory. Otherwise what must last is in
  * ${XDG_STATE_HOME:-~/.local/state}/synk (root: /var/lib/synk), and what ends with the machine in

@@ -13,8 +13,8 @@
 #include "proto/limits.h"
 #include "supervisor/shell/bus_internal.h"
 
-/* Messages of one connection that wait inside ZeroMQ: enough to keep its I/O thread busy between two
- * turns of the loop, few enough that a peer which never reads costs little. */
+/* Messages of one connection that wait inside ZeroMQ: enough to keep its I/O thread busy between
+ * two turns of the loop, few enough that a peer which never reads costs little. */
 #define BUS_QUEUE_MESSAGES 500
 /* A subscriber that falls further behind loses messages and fetches them. */
 #define BUS_PUBLISH_MESSAGES 500
@@ -64,8 +64,7 @@ static enum synk_status open_socket(struct bus *bus, int type, const char *addre
     if (type == ZMQ_ROUTER)
         set_int(socket, ZMQ_ROUTER_MANDATORY, 1);
     if (zmq_bind(socket, address) != 0)
-        return status_fail(error, SYNK_IO, "cannot listen on %s: %s", address,
-                           zmq_strerror(errno));
+        return status_fail(error, SYNK_IO, "cannot listen on %s: %s", address, zmq_strerror(errno));
 
     int fd = -1;
     size_t size = sizeof(fd);
@@ -92,13 +91,13 @@ enum synk_status bus_open(struct bus *bus, const struct bus_options *options,
     for (int i = 0; i < 2; i++) {
         struct bus_router *router = &bus->routers[i];
         peers_init(&router->peers, LIMIT_PEERS);
-        enum synk_status status = open_socket(bus, ZMQ_ROUTER, options->addresses[i], &router->zmq,
-                                              &router->poll, error);
+        enum synk_status status =
+            open_socket(bus, ZMQ_ROUTER, options->addresses[i], &router->zmq, &router->poll, error);
         if (status)
             return status;
     }
-    return open_socket(bus, ZMQ_PUB, options->events_address, &bus->publisher,
-                       &bus->publisher_poll, error);
+    return open_socket(bus, ZMQ_PUB, options->events_address, &bus->publisher, &bus->publisher_poll,
+                       error);
 }
 
 static void close_socket(void *socket, uv_poll_t *poll)

@@ -1,8 +1,8 @@
 /*
- * The supervisor's sockets: two ROUTERs, for worker hosts and for clients, and a PUB for events, inside
- * the libuv loop. Knows frames and headers, not bodies. Nothing here blocks: what a peer does not take
- * now waits in the peer's own bounded queue, in order, and is tried again; a peer that lets its queue
- * grow past its bound, or whose connection has ended, is reported gone.
+ * The supervisor's sockets: two ROUTERs, for worker hosts and for clients, and a PUB for events,
+ * inside the libuv loop. Knows frames and headers, not bodies. Nothing here blocks: what a peer
+ * does not take now waits in the peer's own bounded queue, in order, and is tried again; a peer
+ * that lets its queue grow past its bound, or whose connection has ended, is reported gone.
  *
  * Used by the loop alone. bus_poll and bus_drain are to be called once a turn; they are where
  * messages and gone peers are reported, never from within a send.
@@ -45,7 +45,7 @@ struct bus {
     struct {
         enum socket socket;
         uint32_t peer;
-    } *gone; /* to be reported */
+    } * gone; /* to be reported */
     size_t gone_count, gone_capacity;
     size_t outbox_bytes;
     uint64_t dropped; /* messages that were not messages */
@@ -55,8 +55,8 @@ struct bus {
 /* Binds. Fails with SYNK_IO, naming the address. bus_close takes what a failed open left. */
 enum synk_status bus_open(struct bus *bus, const struct bus_options *options,
                           struct synk_error *error);
-/* Stops the handles and closes the sockets; waits up to half a second for what was sent to be taken.
- * The loop must run once more for its handles to be closed, before `bus` is freed. */
+/* Stops the handles and closes the sockets; waits up to half a second for what was sent to be
+ * taken. The loop must run once more for its handles to be closed, before `bus` is freed. */
 void bus_close(struct bus *bus);
 
 /* Whether bus_drain has something to do. Takes notice of what ZeroMQ signalled on its descriptors,
@@ -68,8 +68,8 @@ bool bus_drain(struct bus *bus, size_t max);
 /* Sends two frames to a peer, or queues them. A peer that is gone is passed over. */
 void bus_send(struct bus *bus, enum socket socket, uint32_t peer, struct msg_header header,
               struct synk_bytes body);
-/* Keeps the place in the peer's order for a message whose third frame is still to come; NULL where the
- * peer is gone. */
+/* Keeps the place in the peer's order for a message whose third frame is still to come; NULL where
+ * the peer is gone. */
 struct outgoing *bus_hold(struct bus *bus, enum socket socket, uint32_t peer,
                           struct msg_header header, struct synk_bytes body);
 /* Sends what bus_hold kept, with its third frame, and gives it up; also when its peer has gone. */

@@ -1,7 +1,7 @@
 /*
- * The way out to peers. Invariants: messages to one peer leave in the order of the calls; a peer is in
- * its router's busy list exactly while its outbox is not empty; a held message whose peer has gone is
- * an orphan, owned by whoever is to fill it.
+ * The way out to peers. Invariants: messages to one peer leave in the order of the calls; a peer is
+ * in its router's busy list exactly while its outbox is not empty; a held message whose peer has
+ * gone is an orphan, owned by whoever is to fill it.
  */
 #include <assert.h>
 #include <errno.h>
@@ -10,8 +10,8 @@
 
 #include "supervisor/shell/bus_internal.h"
 
-/* What waits for one peer beyond ZeroMQ's own queue; a peer this far behind has stopped reading, and
- * is better told to start over. */
+/* What waits for one peer beyond ZeroMQ's own queue; a peer this far behind has stopped reading,
+ * and is better told to start over. */
 #define BUS_OUTBOX_BYTES ((size_t)64 << 20)
 /* The same for all peers together. */
 #define BUS_OUTBOXES_BYTES ((size_t)512 << 20)

@@ -1,8 +1,8 @@
 /*
- * The tick. Invariants: at most one commit is under way; while it is, inputs gather in the other side
- * of the double buffer; what a tick has to say leaves only after its own commit, and after every
- * earlier tick's. Flushing waits for the store too, so that one flush assigns and acknowledges for
- * everything that gathered.
+ * The tick. Invariants: at most one commit is under way; while it is, inputs gather in the other
+ * side of the double buffer; what a tick has to say leaves only after its own commit, and after
+ * every earlier tick's. Flushing waits for the store too, so that one flush assigns and
+ * acknowledges for everything that gathered.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,8 +52,8 @@ static bool has_dispatch(const struct tick *tick, uint32_t peer)
     return false;
 }
 
-/* A cancel overtakes the dispatch of what it cancels where that one still waits for its commit: then
- * the host knows nothing of it yet, and is told once more behind the dispatch. */
+/* A cancel overtakes the dispatch of what it cancels where that one still waits for its commit:
+ * then the host knows nothing of it yet, and is told once more behind the dispatch. */
 static void repeat_cancel(struct shell *shell, const struct send *send)
 {
     struct effects *effects = &shell->open->effects;

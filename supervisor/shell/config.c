@@ -46,7 +46,8 @@ void config_print_help(FILE *out)
           "Supervises jobs: keeps their definitions and runs, starts what is due, hands tasks to\n"
           "worker hosts. `synk up` starts it; `synk down` ends it.\n"
           "\n"
-          "  --dir DIR          keep everything in DIR (default: $SYNK_DIR, else the XDG directories)\n"
+          "  --dir DIR          keep everything in DIR (default: $SYNK_DIR, else the XDG "
+          "directories)\n"
           "  --state URI        sqlite:PATH (default: sqlite:DIR/state.db) or memory:\n"
           "  --slots N          tasks that this machine runs at a time (default: its processors);\n"
           "                     0 starts no local worker host\n"
@@ -60,7 +61,8 @@ void config_print_help(FILE *out)
           "                     machine: 7d, 1000000000, or both\n"
           "  --help, --version\n"
           "\n"
-          "Exit status: 0 after a shutdown; 1 could not start; 2 wrong usage; 4 a supervisor already\n"
+          "Exit status: 0 after a shutdown; 1 could not start; 2 wrong usage; 4 a supervisor "
+          "already\n"
           "runs there; 70 stopped by a failed write, to recover at the next start.\n",
           out);
 }
@@ -84,8 +86,8 @@ static bool parse_keep_part(const char *text, size_t size, struct config_keep *k
     static const struct {
         const char *unit;
         int64_t ms;
-    } units[] = {{"ms", 1},       {"s", 1000},      {"m", 60000},
-                 {"h", 3600000},  {"d", 86400000},  {"w", 604800000}};
+    } units[] = {{"ms", 1},      {"s", 1000},     {"m", 60000},
+                 {"h", 3600000}, {"d", 86400000}, {"w", 604800000}};
     size_t digits = 0;
     uint64_t number = 0;
     for (; digits < size && text[digits] >= '0' && text[digits] <= '9'; digits++) {
@@ -119,10 +121,11 @@ enum synk_status config_parse_keep(const char *text, struct config_keep *ret_kee
     for (;;) {
         size_t size = strcspn(part, ",");
         if (!parse_keep_part(part, size, &keep))
-            return status_fail(error, SYNK_INVALID,
-                               "'%s' is neither an age (90s, 5m, 2h, 30d) nor a count, nor both with a "
-                               "comma between",
-                               text);
+            return status_fail(
+                error, SYNK_INVALID,
+                "'%s' is neither an age (90s, 5m, 2h, 30d) nor a count, nor both with a "
+                "comma between",
+                text);
         if (!part[size])
             break;
         part += size + 1;
@@ -146,7 +149,8 @@ static enum synk_status ready_option(const char *text, int *ret_fd, struct synk_
     enum synk_status status = parse_number("ready-fd", text, INT32_MAX, &number, error);
     if (status)
         return status;
-    /* Kept from the worker host: a starter that reads to the end would else wait for that one too. */
+    /* Kept from the worker host: a starter that reads to the end would else wait for that one too.
+     */
     if (fcntl((int)number, F_SETFD, FD_CLOEXEC) != 0)
         return status_fail(error, SYNK_INVALID, "--ready-fd %d: %s", (int)number, strerror(errno));
     *ret_fd = (int)number;

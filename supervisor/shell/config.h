@@ -24,8 +24,8 @@ struct config {
     uint32_t slots;    /* of the local worker host; 0 = none */
     const char **plugin_dirs;
     size_t plugin_dir_count;
-    bool is_private;   /* ends with its parent, or when idle */
-    int ready_fd;      /* -1 = none */
+    bool is_private; /* ends with its parent, or when idle */
+    int ready_fd;    /* -1 = none */
     struct config_keep keep_runs, keep_events;
     bool has_keep_logs;
     struct config_keep keep_logs; /* age and bytes, for the local host */

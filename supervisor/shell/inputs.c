@@ -1,7 +1,7 @@
 /*
- * The third frame of a dispatch: the results that its tasks take as input, in the order of the refs.
- * What the cache does not have is asked of the store; meanwhile the message keeps its place in the
- * order of its peer.
+ * The third frame of a dispatch: the results that its tasks take as input, in the order of the
+ * refs. What the cache does not have is asked of the store; meanwhile the message keeps its place
+ * in the order of its peer.
  */
 #include <stdlib.h>
 

@@ -1,8 +1,8 @@
 /*
- * One turn of the loop: libuv's timers and descriptors only leave notes; the check phase, after each
- * wait, reads the sockets, feeds the engine, and ends the turn. Invariants: the sockets are read
- * before INPUT_TIME is given, so that a host is not held silent while its words lie unread; while
- * reading has stopped the engine is told no time either, so the gap shows.
+ * One turn of the loop: libuv's timers and descriptors only leave notes; the check phase, after
+ * each wait, reads the sockets, feeds the engine, and ends the turn. Invariants: the sockets are
+ * read before INPUT_TIME is given, so that a host is not held silent while its words lie unread;
+ * while reading has stopped the engine is told no time either, so the gap shows.
  */
 #include <stdio.h>
 #include <time.h>
@@ -10,14 +10,14 @@
 #include "supervisor/shell/log.h"
 #include "supervisor/shell/shell.h"
 
-/* Messages of each ROUTER in a turn: a few milliseconds of work at most, so that timers, signals and
- * the store's answers have their turn under any load. */
+/* Messages of each ROUTER in a turn: a few milliseconds of work at most, so that timers, signals
+ * and the store's answers have their turn under any load. */
 #define LOOP_DRAIN_MESSAGES 256
 /* INPUT_TIME waits for the sockets to be read dry, but not for longer than this. */
-#define LOOP_TIME_GRACE_MS 250
+#define LOOP_TIME_GRACE_MS     250
 #define LOOP_SHUTDOWN_GRACE_MS 30000
 /* At the end: how often and how long to look whether the last messages are gone. */
-#define LOOP_LEAVE_MS 10
+#define LOOP_LEAVE_MS    10
 #define LOOP_LEAVE_TRIES 50
 
 int64_t shell_now_ms(void)
@@ -88,8 +88,8 @@ static void on_due(uv_timer_t *timer)
     shell->due_ms = INT64_MAX;
 }
 
-/* The engine's clock runs on uv_hrtime; libuv's own is cached since the turn's start and would make the
- * timer early. */
+/* The engine's clock runs on uv_hrtime; libuv's own is cached since the turn's start and would make
+ * the timer early. */
 static void arm_due(struct shell *shell)
 {
     int64_t due = engine_next_due(shell->engine);

@@ -1,6 +1,6 @@
 /*
- * A slot array with a chained hash over routing ids and a list by last message. Invariants: each used
- * slot is in exactly one bucket and in the list; each free one is in the free list.
+ * A slot array with a chained hash over routing ids and a list by last message. Invariants: each
+ * used slot is in exactly one bucket and in the list; each free one is in the free list.
  */
 #include "supervisor/shell/peers.h"
 
@@ -108,8 +108,8 @@ static uint32_t take_slot(struct peers *peers)
         peers->free_slot = peers->slots[slot].next_in_bucket;
         return slot;
     }
-    peers->slots = mem_grow(peers->slots, &peers->slot_capacity, peers->slot_count + 1,
-                            sizeof(*peers->slots));
+    peers->slots =
+        mem_grow(peers->slots, &peers->slot_capacity, peers->slot_count + 1, sizeof(*peers->slots));
     peers->slots[peers->slot_count] = (struct peer){0};
     return (uint32_t)peers->slot_count++;
 }

@@ -2,8 +2,8 @@
  * The peers of one ROUTER: the routing id that ZeroMQ gave a connection, and the number that the
  * engine knows it by. Bounded: past the limit the longest silent one makes room.
  *
- * A number is a slot and the generation of its use, so a number that was removed never means a later
- * peer, however long an answer to it stays under way. Numbers are never 0.
+ * A number is a slot and the generation of its use, so a number that was removed never means a
+ * later peer, however long an answer to it stays under way. Numbers are never 0.
  */
 #ifndef SHELL_PEERS_H
 #define SHELL_PEERS_H
@@ -17,8 +17,8 @@ struct peer {
     uint8_t id_size;
     bool is_busy; /* its outbox is not empty */
     uint16_t generation;
-    uint32_t next_in_bucket;    /* slot + 1; for a free slot the next free one */
-    uint32_t newer, older;      /* by last message; slot + 1 */
+    uint32_t next_in_bucket; /* slot + 1; for a free slot the next free one */
+    uint32_t newer, older;   /* by last message; slot + 1 */
     struct outgoing *first, *last;
     size_t outbox_bytes;
 };

@@ -1,6 +1,7 @@
 /*
- * What follows a commit: events are published, messages sent, questions put to the store. Invariant:
- * a published message is at most a frame; one event that is larger than a batch goes alone.
+ * What follows a commit: events are published, messages sent, questions put to the store.
+ * Invariant: a published message is at most a frame; one event that is larger than a batch goes
+ * alone.
  */
 #include "proto/limits.h"
 #include "supervisor/shell/log.h"
@@ -78,9 +79,10 @@ static void answer_client(struct shell *shell, const struct query *query,
     if (answer->status) {
         reply_error(shell, query, header, &answer->error);
     } else if (answer->body.size > LIMIT_FRAME_BYTES) {
-        status_fail(&error, SYNK_TOO_LARGE,
-                    "the answer would have %zu bytes, and a message may have %d: ask for fewer rows",
-                    answer->body.size, LIMIT_FRAME_BYTES);
+        status_fail(
+            &error, SYNK_TOO_LARGE,
+            "the answer would have %zu bytes, and a message may have %d: ask for fewer rows",
+            answer->body.size, LIMIT_FRAME_BYTES);
         reply_error(shell, query, header, &error);
     } else {
         bus_send(&shell->bus, SOCKET_CLIENTS, query->peer, header, answer->body);

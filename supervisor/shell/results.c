@@ -1,6 +1,6 @@
 /*
- * A chained hash and a list by last use. Invariant: bytes is the sum of the entries' costs and within
- * the limit, except that the newest entry is always kept.
+ * A chained hash and a list by last use. Invariant: bytes is the sum of the entries' costs and
+ * within the limit, except that the newest entry is always kept.
  */
 #include "supervisor/shell/results.h"
 
@@ -27,8 +27,8 @@ static size_t cost_of(const struct result_entry *entry)
 
 static struct result_entry **bucket_of(struct results *results, struct value_ref ref)
 {
-    uint64_t hash = (ref.run * UINT64_C(0x9e3779b97f4a7c15) + ref.task) *
-                    UINT64_C(0xbf58476d1ce4e5b9);
+    uint64_t hash =
+        (ref.run * UINT64_C(0x9e3779b97f4a7c15) + ref.task) * UINT64_C(0xbf58476d1ce4e5b9);
     return &results->buckets[(hash >> 32) & (results->bucket_count - 1)];
 }
 

@@ -1,6 +1,6 @@
 /*
- * A bounded cache of task results that other tasks take as input, so that a dispatch seldom waits for
- * the store. Filled from the records of batches as they pass; the longest unused makes room.
+ * A bounded cache of task results that other tasks take as input, so that a dispatch seldom waits
+ * for the store. Filled from the records of batches as they pass; the longest unused makes room.
  */
 #ifndef SHELL_RESULTS_H
 #define SHELL_RESULTS_H

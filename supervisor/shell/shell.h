@@ -1,9 +1,8 @@
 /*
- * The shell of a supervisor: it gives the pure engine its sockets, clock, store and processes. Opened
- * and run by main; the struct is shared by the files that each hold one part of it:
- *   start.c   opens everything in order, and closes it
- *   loop.c    one turn of the loop: inputs in, the tick handed over
- *   commit.c  the two sides of the tick: what gathers, and what is being committed
+ * The shell of a supervisor: it gives the pure engine its sockets, clock, store and processes.
+ * Opened and run by main; the struct is shared by the files that each hold one part of it: start.c
+ * opens everything in order, and closes it loop.c    one turn of the loop: inputs in, the tick
+ * handed over commit.c  the two sides of the tick: what gathers, and what is being committed
  *   release.c what follows a commit: events, messages, questions
  *   inputs.c  results added to dispatches
  *   gauges.c  figures about this process
@@ -30,19 +29,19 @@ struct tick {
 struct shell {
     const struct config *config;
     int lock_fd;
-    struct rlimit descriptors; /* as they were when we started */
+    struct rlimit descriptors;               /* as they were when we started */
     char addresses[3][DIRECTORY_PATH_BYTES]; /* by enum directory_socket */
 
     uv_loop_t uv;
     bool has_uv;
     uv_prepare_t prepare;
     uv_check_t check;
-    uv_idle_t idle;      /* active while a turn is to follow without a wait */
+    uv_idle_t idle; /* active while a turn is to follow without a wait */
     uv_async_t store_wake;
-    uv_timer_t due;      /* engine_next_due */
-    uv_timer_t second;   /* head message, gauges */
-    uv_timer_t retry;    /* a commit that the store could not take */
-    uv_timer_t leave;    /* last messages, before the end */
+    uv_timer_t due;    /* engine_next_due */
+    uv_timer_t second; /* head message, gauges */
+    uv_timer_t retry;  /* a commit that the store could not take */
+    uv_timer_t leave;  /* last messages, before the end */
     uv_signal_t signals[2];
 
     struct expression *expression;
@@ -59,14 +58,14 @@ struct shell {
     struct tick *flight; /* is being committed */
     bool is_committing;
     bool is_store_down;
-    bool is_dirty;       /* stepped since the last flush */
+    bool is_dirty; /* stepped since the last flush */
     bool is_time_due;
-    bool has_more;       /* the last drain stopped early */
-    bool is_congested;   /* too much gathers: nothing is read */
+    bool has_more;     /* the last drain stopped early */
+    bool is_congested; /* too much gathers: nothing is read */
     bool is_leaving;
     int signal_count, leave_tries;
-    size_t questions;    /* at the store */
-    int64_t due_ms;      /* what `due` is set for */
+    size_t questions; /* at the store */
+    int64_t due_ms;   /* what `due` is set for */
     uint32_t epoch;
     uint64_t last_event; /* published */
 
@@ -77,8 +76,8 @@ struct shell {
     } gauges;
 };
 
-/* Starts everything. Fails with SYNK_BUSY where a supervisor already runs (the error says so), and as
- * directories, sockets and stores do. shell_close takes what a failed open left. */
+/* Starts everything. Fails with SYNK_BUSY where a supervisor already runs (the error says so), and
+ * as directories, sockets and stores do. shell_close takes what a failed open left. */
 enum synk_status shell_open(struct shell *shell, const struct config *config,
                             struct synk_error *error);
 /* Until ORDER_EXIT. */
@@ -94,8 +93,7 @@ void shell_step(struct shell *shell, struct input *input);
 void shell_on_message(void *context, enum socket socket, uint32_t peer, struct msg_header header,
                       struct synk_bytes body);
 void shell_on_peer_gone(void *context, enum socket socket, uint32_t peer);
-void shell_on_local_host(void *context, enum local_host_event event, int64_t pid,
-                         const char *text);
+void shell_on_local_host(void *context, enum local_host_event event, int64_t pid, const char *text);
 void shell_leave(struct shell *shell);
 
 /* commit.c: does what is urgent, and hands over the tick where the store is free. */

@@ -24,7 +24,7 @@
 #define HOST_PROGRAM "synk-worker-host"
 /* A host that has just taken its lock has not written its pid yet. */
 #define SPAWNER_LOCK_RETRY_MS 50
-#define SPAWNER_LOCK_TRIES 40
+#define SPAWNER_LOCK_TRIES    40
 
 void spawner_init(struct spawner *spawner, const struct spawner_options *options)
 {
@@ -299,8 +299,8 @@ void spawner_start(struct spawner *spawner)
     start_or_adopt(spawner);
 }
 
-/* The session of a process, from /proc/PID/stat: "pid (name) state ppid pgrp session …". The name may
- * hold anything, so the fields are counted from its last parenthesis. */
+/* The session of a process, from /proc/PID/stat: "pid (name) state ppid pgrp session …". The name
+ * may hold anything, so the fields are counted from its last parenthesis. */
 static int64_t session_of(const char *pid)
 {
     char path[64], text[512];

@@ -1,8 +1,8 @@
 /*
  * The local worker host: starts it, or adopts the one that an earlier supervisor left running, and
  * tells when it has ended. The host has its own session and outlives this process, unless private.
- * Watched by pidfd, so a process that is not our child is watched in the same way, and its number can
- * not be mistaken for a later process's.
+ * Watched by pidfd, so a process that is not our child is watched in the same way, and its number
+ * can not be mistaken for a later process's.
  */
 #ifndef SHELL_SPAWNER_H
 #define SHELL_SPAWNER_H

@@ -2,8 +2,8 @@
  * counted. */
 #include "supervisor/shell/split.h"
 
-/* Bytes of one MessagePack object's own header and payload, without what it contains; `ret_children`
- * is how many objects follow that belong to it. The bytes are our own engine's. */
+/* Bytes of one MessagePack object's own header and payload, without what it contains;
+ * `ret_children` is how many objects follow that belong to it. The bytes are our own engine's. */
 static size_t object_bytes(const uint8_t *data, uint64_t *ret_children)
 {
     uint8_t lead = data[0];
@@ -19,8 +19,8 @@ static size_t object_bytes(const uint8_t *data, uint64_t *ret_children)
         return 1 + (size_t)(lead & 0x1f);
     /* By lead - 0xc0: bytes of the length field, or (from 0x80) of the fixed payload. */
     static const uint8_t forms[32] = {
-        0x80, 0x80, 0x80, 0x80, 1,    2,    4,    1,    2,    4,    0x84, 0x88, 0x81, 0x82, 0x84, 0x88,
-        0x81, 0x82, 0x84, 0x88, 0x82, 0x83, 0x85, 0x89, 0x91, 1,    2,    4,    2,    4,    2,    4,
+        0x80, 0x80, 0x80, 0x80, 1,    2,    4,    1,    2,    4, 0x84, 0x88, 0x81, 0x82, 0x84, 0x88,
+        0x81, 0x82, 0x84, 0x88, 0x82, 0x83, 0x85, 0x89, 0x91, 1, 2,    4,    2,    4,    2,    4,
     };
     uint8_t form = forms[lead - 0xc0];
     if (form & 0x80)

@@ -1,7 +1,7 @@
 /*
- * Opening everything in its order, and closing it. The order matters: the lock comes before anything
- * that another supervisor would notice; the store before the sockets, so that who connects is
- * answered from what is known; --ready-fd last of all.
+ * Opening everything in its order, and closing it. The order matters: the lock comes before
+ * anything that another supervisor would notice; the store before the sockets, so that who connects
+ * is answered from what is known; --ready-fd last of all.
  */
 #include <errno.h>
 #include <fcntl.h>

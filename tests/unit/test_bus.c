@@ -64,8 +64,8 @@ static void setup(struct fixture *f, const char *name)
     static const char *const sockets[] = {"hosts", "clients", "events"};
     memset(f, 0, sizeof(*f));
     for (int i = 0; i < 3; i++)
-        snprintf(f->addresses[i], sizeof(f->addresses[i]), "ipc://%s/%s-%s", unit_directory(),
-                 name, sockets[i]);
+        snprintf(f->addresses[i], sizeof(f->addresses[i]), "ipc://%s/%s-%s", unit_directory(), name,
+                 sockets[i]);
     uv_loop_init(&f->loop);
     uv_timer_init(&f->loop, &f->timeout);
     uv_idle_init(&f->loop, &f->idle);
@@ -186,10 +186,10 @@ static void test_peer_that_left_is_reported(void)
     say(client, 1, "hello");
     turn_until(&f, &f.messages, 1);
     uint32_t peer = f.peer;
-    struct outgoing *held = bus_hold(&f.bus, SOCKET_CLIENTS, peer, (struct msg_header){0},
-                                     bytes_str("never"));
-    struct outgoing *behind = bus_hold(&f.bus, SOCKET_CLIENTS, peer, (struct msg_header){0},
-                                       bytes_str("never either"));
+    struct outgoing *held =
+        bus_hold(&f.bus, SOCKET_CLIENTS, peer, (struct msg_header){0}, bytes_str("never"));
+    struct outgoing *behind =
+        bus_hold(&f.bus, SOCKET_CLIENTS, peer, (struct msg_header){0}, bytes_str("never either"));
     zmq_close(client);
     bus_fill(&f.bus, held, bytes_str(""));
     uv_timer_start(&f.timeout, on_timeout, 5000, 0);
@@ -205,8 +205,8 @@ static void test_peer_that_left_is_reported(void)
     uv_timer_stop(&f.timeout);
     CU_ASSERT_EQUAL(f.gone, 1);
     CU_ASSERT_TRUE(bus_is_idle(&f.bus));
-    CU_ASSERT_PTR_NULL(bus_hold(&f.bus, SOCKET_CLIENTS, peer, (struct msg_header){0},
-                                bytes_str("")));
+    CU_ASSERT_PTR_NULL(
+        bus_hold(&f.bus, SOCKET_CLIENTS, peer, (struct msg_header){0}, bytes_str("")));
     teardown(&f);
 }
 
@@ -218,8 +218,8 @@ static void test_peer_that_does_not_read_is_dropped(void)
     void *client = dial(&f, ZMQ_DEALER, f.addresses[SOCKET_CLIENTS]);
     say(client, 1, "hello");
     turn_until(&f, &f.messages, 1);
-    struct outgoing *held = bus_hold(&f.bus, SOCKET_CLIENTS, f.peer, (struct msg_header){0},
-                                     bytes_str("stuck"));
+    struct outgoing *held =
+        bus_hold(&f.bus, SOCKET_CLIENTS, f.peer, (struct msg_header){0}, bytes_str("stuck"));
     for (int i = 0; i < 70; i++)
         bus_send(&f.bus, SOCKET_CLIENTS, f.peer, (struct msg_header){0},
                  bytes_of(body, sizeof(body)));

@@ -12,9 +12,15 @@ static void test_keep_reads_ages_and_counts(void)
         int64_t age_ms;
         uint64_t count;
     } rows[] = {
-        {"0", 0, 0},           {"1000", 0, 1000},          {"90s", 90000, 0},
-        {"250ms", 250, 0},     {"5m", 300000, 0},          {"2h", 7200000, 0},
-        {"30d", 2592000000, 0}, {"2w,500", 1209600000, 500}, {"500,2w", 1209600000, 500},
+        {"0", 0, 0},
+        {"1000", 0, 1000},
+        {"90s", 90000, 0},
+        {"250ms", 250, 0},
+        {"5m", 300000, 0},
+        {"2h", 7200000, 0},
+        {"30d", 2592000000, 0},
+        {"2w,500", 1209600000, 500},
+        {"500,2w", 1209600000, 500},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct config_keep keep = {-1, 77};
@@ -22,7 +28,8 @@ static void test_keep_reads_ages_and_counts(void)
         CU_ASSERT_EQUAL(keep.age_ms, rows[i].age_ms);
         CU_ASSERT_EQUAL(keep.count, rows[i].count);
     }
-    static const char *const wrong[] = {"", "d", "-1", "3q", "3 d", "1d,", ",1", "9999999999999999999"};
+    static const char *const wrong[] = {"",    "d",   "-1", "3q",
+                                        "3 d", "1d,", ",1", "9999999999999999999"};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         struct config_keep keep = {-1, 77};
         CU_ASSERT_EQUAL(config_parse_keep(wrong[i], &keep, NULL), SYNK_INVALID);

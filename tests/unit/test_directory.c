@@ -1,4 +1,5 @@
-/* Where a supervisor lives: which directories follow from which environment, and who holds the lock. */
+/* Where a supervisor lives: which directories follow from which environment, and who holds the
+ * lock. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,12 +71,11 @@ static int resolve_as_user(const char *state_home, const char *runtime, const ch
 
 static void test_user_directories_follow_xdg(void)
 {
-    CU_ASSERT_EQUAL(resolve_as_user(NULL, NULL, "/home/ann/.local/state/synk",
-                                    "/home/ann/.local/state/synk"),
-                    0);
+    CU_ASSERT_EQUAL(
+        resolve_as_user(NULL, NULL, "/home/ann/.local/state/synk", "/home/ann/.local/state/synk"),
+        0);
     CU_ASSERT_EQUAL(resolve_as_user("/s", "/r", "/s/synk", "/r/synk"), 0);
-    CU_ASSERT_EQUAL(resolve_as_user("relative", "/r", "/home/ann/.local/state/synk", "/r/synk"),
-                    0);
+    CU_ASSERT_EQUAL(resolve_as_user("relative", "/r", "/home/ann/.local/state/synk", "/r/synk"), 0);
 }
 
 static void test_socket_path_limit_names_the_reason(void)

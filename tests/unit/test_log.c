@@ -37,7 +37,9 @@ static void test_values_are_escaped(void)
         {"x\nlevel=error msg=forged", " v=\"x\\nlevel=error msg=forged\"\n"},
         {"\x1b[2J\r\t\x7f", " v=\"\\x1b[2J\\x0d\\t\\x7f\"\n"},
         {"gr\xc3\xbc\xc3\x9f", " v=\"gr\xc3\xbc\xc3\x9f\"\n"},
-        {"\xc2\x9b" "31m", " v=\"\\xc2\\x9b31m\"\n"},
+        {"\xc2\x9b"
+         "31m",
+         " v=\"\\xc2\\x9b31m\"\n"},
         {"bad \xff\xc3", " v=\"bad \\xff\\xc3\"\n"},
     };
     struct buf out = {0};

@@ -6,12 +6,13 @@
 /* One value of each form that MessagePack has. */
 static size_t pack_forms(struct buf *out, size_t *starts)
 {
-    static const int64_t numbers[] = {0,     127,         128,          65535,   65536,
-                                      -1,    -32,         -33,          -32768,  -32769,
+    static const int64_t numbers[] = {0,         127,       128,       65535,    65536,
+                                      -1,        -32,       -33,       -32768,   -32769,
                                       1ll << 31, 1ll << 32, INT64_MAX, INT64_MIN};
     static const size_t sizes[] = {0, 1, 31, 32, 255, 256, 65535, 65536};
     static char text[65536];
-    static const uint8_t raw[][18] = {{0xca, 1, 2, 3, 4}, {0xd4, 5, 1}, {0xd8, 5, 1}, {0xc7, 2, 5, 1, 1}};
+    static const uint8_t raw[][18] = {
+        {0xca, 1, 2, 3, 4}, {0xd4, 5, 1}, {0xd8, 5, 1}, {0xc7, 2, 5, 1, 1}};
     static const size_t raw_sizes[] = {5, 3, 18, 5};
     size_t count = 0;
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
