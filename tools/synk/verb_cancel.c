@@ -1,0 +1,84 @@
+/* synk cancel, synk retry: what is asked of one run. */
+#include <stdio.h>
+
+#include "tools/synk/output.h"
+#include "tools/synk/verbs.h"
+
+static int ask(const struct cli *cli, const char *type, struct buf *body,
+               struct synk_document **ret_reply)
+{
+    struct synk_client *client = NULL;
+    int code = cli_open(cli, &client);
+    if (!code)
+        code = cli_call(client, type, body, ret_reply);
+    buf_fini(body);
+    synk_client_close(client);
+    if (!code && cli->json)
+        print_json(synk_document_root(*ret_reply));
+    return code;
+}
+
+static int run_cancel(struct cli *cli, int argc, char **argv)
+{
+    struct synk_document *reply = NULL;
+    struct buf body = {0};
+    if (args_parse(cli, argc, argv, NULL, 1, 1) < 0)
+        return EXIT_USAGE;
+    pack_map(&body, 1);
+    pack_key(&body, "run");
+    pack_cstr(&body, argv[0]);
+    int code = ask(cli, "cancel", &body, &reply);
+    if (!code && !cli->json) {
+        const struct synk_value *root = synk_document_root(reply);
+        print_text(text_of(root, "run"), 0);
+        struct synk_bytes status = text_of(root, "status");
+        if (text_is(status, "running") || text_is(status, "queued"))
+            printf(": is being cancelled\n");
+        else
+            printf(": %.*s\n", (int)status.size, (const char *)status.data);
+    }
+    synk_document_free(reply);
+    return code;
+}
+
+static int run_retry(struct cli *cli, int argc, char **argv)
+{
+    struct synk_document *reply = NULL;
+    struct buf body = {0};
+    int count = args_parse(cli, argc, argv, NULL, 1, 100000);
+    if (count < 0)
+        return EXIT_USAGE;
+    pack_map(&body, 1 + (count > 1));
+    pack_key(&body, "run");
+    pack_cstr(&body, argv[0]);
+    if (count > 1) {
+        pack_key(&body, "workers");
+        pack_array(&body, (size_t)count - 1);
+        for (int i = 1; i < count; i++)
+            pack_cstr(&body, argv[i]);
+    }
+    int code = ask(cli, "retry", &body, &reply);
+    if (!code && !cli->json) {
+        const struct synk_value *root = synk_document_root(reply);
+        long long tasks = synk_value_int(synk_value_get(root, "tasks"), 0);
+        print_text(text_of(root, "run"), 0);
+        printf(": %lld %s again\n", tasks, tasks == 1 ? "task runs" : "tasks run");
+    }
+    synk_document_free(reply);
+    return code;
+}
+
+const struct verb verb_cancel = {
+    .name = "cancel",
+    .arguments = "RUN",
+    .summary = "Cancel a run: running tasks are ended, the rest does not start",
+    .help = "  RUN  UNIT#N, or UNIT#last\n",
+    .run = run_cancel,
+};
+const struct verb verb_retry = {
+    .name = "retry",
+    .arguments = "RUN [WORKER…]",
+    .summary = "Run what failed in a run again, and what it held back; successes stay",
+    .help = "  RUN     UNIT#N, or UNIT#last\n  WORKER  only these\n",
+    .run = run_retry,
+};

@@ -1,0 +1,60 @@
+/* synk explain: why is this not running, and why did it end as it did? */
+#include <stdio.h>
+
+#include "tools/synk/output.h"
+#include "tools/synk/verbs.h"
+
+static void print_tasks(const struct synk_value *reply)
+{
+    const struct synk_value *tasks = synk_value_get(reply, "tasks");
+    struct synk_bytes status = text_of(reply, "status");
+    fputs(style_on(STYLE_BOLD), stdout);
+    print_text(text_of(reply, "run"), 0);
+    printf("%s  %s%.*s%s\n", style_off(), style_on(style_of(status)), (int)status.size,
+           (const char *)status.data, style_off());
+    for (size_t i = 0; i < synk_value_count(tasks); i++) {
+        const struct synk_value *task = synk_value_at(tasks, i);
+        struct synk_bytes state = text_of(task, "state");
+        printf("%s%s%s ", style_on(style_of(state)), mark_of(state), style_off());
+        print_text(text_of(task, "worker"), 0);
+        printf("  %s%.*s%s\n", style_on(style_of(state)), (int)state.size,
+               (const char *)state.data, style_off());
+        print_block(text_of(task, "text"), 4, (size_t)output_width());
+    }
+}
+
+static int run(struct cli *cli, int argc, char **argv)
+{
+    struct synk_client *client = NULL;
+    struct synk_document *reply = NULL;
+    struct buf body = {0};
+    int count = args_parse(cli, argc, argv, NULL, 1, 2);
+    if (count < 0)
+        return EXIT_USAGE;
+    pack_map(&body, (size_t)count);
+    pack_key(&body, "run");
+    pack_cstr(&body, argv[0]);
+    if (count > 1) {
+        pack_key(&body, "worker");
+        pack_cstr(&body, argv[1]);
+    }
+    int code = cli_open(cli, &client);
+    if (!code)
+        code = cli_call(client, "explain", &body, &reply);
+    buf_fini(&body);
+    synk_client_close(client);
+    if (!code && cli->json)
+        print_json(synk_document_root(reply));
+    else if (!code)
+        print_tasks(synk_document_root(reply));
+    synk_document_free(reply);
+    return code;
+}
+
+const struct verb verb_explain = {
+    .name = "explain",
+    .arguments = "RUN [WORKER]",
+    .summary = "Tell why a run, or one of its tasks, is where it is",
+    .help = "  RUN  UNIT#N, or UNIT#last\n",
+    .run = run,
+};

@@ -1,0 +1,93 @@
+/* synk pool: tasks of a function, beside any process. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tools/synk/output.h"
+#include "tools/synk/run_view.h"
+#include "tools/synk/verbs.h"
+#include "tools/synk/watch.h"
+
+static int await(const struct cli *cli, struct synk_client *client, const char *run, uint64_t from)
+{
+    struct watch_options options = {.run = run, .from = from, .is_quiet = cli->json};
+    struct synk_document *ended = NULL;
+    signals_catch();
+    int code = watch_run(client, &options, &ended);
+    if (!ended)
+        return code;
+    if (cli->json)
+        print_json(synk_document_root(ended));
+    else
+        run_view_print_summary(synk_document_root(ended));
+    synk_document_free(ended);
+    return code;
+}
+
+static int submit(const struct cli *cli, const struct synk_submission *submission, bool waits)
+{
+    struct synk_client *client = NULL;
+    struct synk_error error;
+    char *run = NULL;
+    uint64_t head = 0;
+    int code = cli_open(cli, &client);
+    if (!code && waits && !cli->json)
+        code = watch_head(client, &head);
+    if (!code && synk_submit(client, submission, &run, &error) != SYNK_OK)
+        code = fail_error(&error);
+    if (!code && !cli->json)
+        printf("%s: %zu %s\n", run, submission->count, submission->count == 1 ? "task" : "tasks");
+    else if (!code && !waits)
+        printf("{\"run\": \"%s\", \"count\": %zu}\n", run, submission->count);
+    if (!code && waits) {
+        fflush(stdout);
+        code = await(cli, client, run, head);
+    }
+    free(run);
+    synk_client_close(client);
+    return code;
+}
+
+static int run(struct cli *cli, int argc, char **argv)
+{
+    const char *payload = NULL;
+    int64_t count = 1, retries = 0, delay_ms = 0, timeout_ms = -1;
+    bool waits = false;
+    struct buf encoded = {0};
+    const struct option options[] = {
+        {"payload", OPTION_TEXT, &payload},      {"count", OPTION_NUMBER, &count},
+        {"retries", OPTION_NUMBER, &retries},    {"retry-delay", OPTION_NUMBER, &delay_ms},
+        {"timeout", OPTION_NUMBER, &timeout_ms}, {"wait", OPTION_FLAG, &waits},
+        {NULL, OPTION_FLAG, NULL},
+    };
+    if (args_parse(cli, argc, argv, options, 2, 2) < 0)
+        return EXIT_USAGE;
+    if (!text_is(bytes_str(argv[0]), "submit"))
+        return fail(EXIT_USAGE, "there is no 'pool %s': submit is known", argv[0]);
+    if (count < 1 || retries > INT32_MAX)
+        return fail(EXIT_USAGE, "--count takes a number from 1, --retries one below 2147483648");
+    int code = args_payload(payload, &encoded);
+    struct synk_submission submission = {.function = argv[1],
+                                         .payload = buf_bytes(&encoded),
+                                         .count = (size_t)count,
+                                         .timeout_ms = timeout_ms,
+                                         .max_retries = (unsigned)retries,
+                                         .retry_delay_ms = delay_ms};
+    if (!code)
+        code = submit(cli, &submission, waits);
+    buf_fini(&encoded);
+    return code;
+}
+
+const struct verb verb_pool = {
+    .name = "pool",
+    .arguments = "submit FUNCTION [--count N] [--payload JSON] [--wait]",
+    .summary = "Submit tasks of a function, one or many",
+    .help = "  FUNCTION          plugin.function, as worker hosts have it\n"
+            "  --count N         so many tasks (1)\n"
+            "  --payload JSON    their payload\n"
+            "  --retries N       tries after the first (0)\n"
+            "  --retry-delay MS  before each of them\n"
+            "  --timeout MS      of each try; 0 = none\n"
+            "  --wait            wait until all have ended\n",
+    .run = run,
+};

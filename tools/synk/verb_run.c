@@ -1,0 +1,149 @@
+/* synk run, synk wait: starting a run, with or without a supervisor, and waiting for its end. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "tools/synk/local.h"
+#include "tools/synk/output.h"
+#include "tools/synk/run_view.h"
+#include "tools/synk/verbs.h"
+#include "tools/synk/watch.h"
+
+static int start(struct synk_client *client, const char *unit, struct synk_bytes params,
+                 struct synk_document **ret_reply)
+{
+    struct buf body = {0};
+    pack_map(&body, 1 + (params.size > 0));
+    pack_key(&body, "unit");
+    pack_cstr(&body, unit);
+    if (params.size) {
+        pack_key(&body, "params");
+        pack_encoded(&body, params);
+    }
+    return cli_call(client, "run", &body, ret_reply);
+}
+
+/* Waits and prints: lines while it goes on, then a summary; or one JSON document. */
+static int await(const struct cli *cli, struct synk_client *client, const char *run, uint64_t from)
+{
+    struct watch_options options = {.run = run, .from = from, .is_quiet = cli->json};
+    struct synk_document *ended = NULL;
+    signals_catch();
+    int code = watch_run(client, &options, &ended);
+    if (!ended)
+        return code;
+    int shown = EXIT_DONE;
+    if (cli->json)
+        shown = run_view_print(cli, client, run, false);
+    else
+        run_view_print_summary(synk_document_root(ended));
+    synk_document_free(ended);
+    return shown ? shown : code;
+}
+
+static int run_there(const struct cli *cli, const char *unit, struct synk_bytes params, bool waits)
+{
+    struct synk_client *client = NULL;
+    struct synk_document *reply = NULL;
+    uint64_t head = 0;
+    int code = cli_open(cli, &client);
+    /* The events from before the start on: none of the run's own is missed. */
+    if (!code && waits && !cli->json)
+        code = watch_head(client, &head);
+    if (!code)
+        code = start(client, unit, params, &reply);
+    if (!code && !waits && cli->json)
+        print_json(synk_document_root(reply));
+    char *run = synk_value_string_dup(synk_value_get(synk_document_root(reply), "run"));
+    if (!code && !run)
+        code = fail(EXIT_REFUSED, "the supervisor did not say which run it started");
+    else if (!code && !cli->json)
+        printf("%s\n", run);
+    if (!code && waits) {
+        fflush(stdout);
+        code = await(cli, client, run, head);
+    }
+    free(run);
+    synk_document_free(reply);
+    synk_client_close(client);
+    return code;
+}
+
+static int run(struct cli *cli, int argc, char **argv)
+{
+    const char *payload = NULL;
+    bool waits = false, is_local = false;
+    struct text_list plugin_dirs = {0};
+    struct local_options local = {.slots = -1, .plugin_dirs = &plugin_dirs};
+    struct buf params = {0};
+    const struct option options[] = {
+        {"payload", OPTION_TEXT, &payload},     {"wait", OPTION_FLAG, &waits},
+        {"local", OPTION_FLAG, &is_local},      {"events", OPTION_TEXT, &local.events},
+        {"slots", OPTION_NUMBER, &local.slots}, {"plugin-dir", OPTION_LIST, &plugin_dirs},
+        {NULL, OPTION_FLAG, NULL},
+    };
+    int count = args_parse(cli, argc, argv, options, 1, 2), code = EXIT_USAGE;
+    if (count < 0)
+        goto out;
+    if (!is_local && (count > 1 || local.events || local.slots >= 0 || plugin_dirs.count)) {
+        code = fail(EXIT_USAGE, "a second argument, --events, --slots and --plugin-dir belong to "
+                                "--local");
+        goto out;
+    }
+    if ((code = args_payload(payload, &params)))
+        goto out;
+    if (is_local) {
+        local.file = argv[0];
+        local.unit = count > 1 ? argv[1] : NULL;
+        local.params = buf_bytes(&params);
+        code = local_run(cli, &local);
+    } else {
+        code = run_there(cli, argv[0], buf_bytes(&params), waits);
+    }
+out:
+    buf_fini(&params);
+    free(plugin_dirs.items);
+    return code;
+}
+
+static int run_wait(struct cli *cli, int argc, char **argv)
+{
+    struct synk_client *client = NULL;
+    struct synk_document *page = NULL;
+    if (args_parse(cli, argc, argv, NULL, 1, 1) < 0)
+        return EXIT_USAGE;
+    int code = cli_open(cli, &client);
+    /* Events know a run by its number: UNIT#last is resolved first. */
+    if (!code)
+        code = run_view_fetch(client, argv[0], false, 0, 1, &page);
+    char *run = synk_value_string_dup(synk_value_get(synk_document_root(page), "run"));
+    if (!code)
+        code = run ? await(cli, client, run, UINT64_MAX)
+                   : fail(EXIT_REFUSED, "'%s' is a unit, not a run: runs are UNIT#N", argv[0]);
+    free(run);
+    synk_document_free(page);
+    synk_client_close(client);
+    return code;
+}
+
+const struct verb verb_run = {
+    .name = "run",
+    .arguments = "ID [--payload JSON] [--wait] | --local FILE [ID] [--payload JSON]",
+    .summary = "Run a unit",
+    .help = "  ID              a process, a worker, or PROCESS/WORKER\n"
+            "  --payload JSON  the run's params\n"
+            "  --wait          wait for its end; exit status 1 when it failed. Ctrl-C leaves it\n"
+            "                  going\n"
+            "  --local         run a file without a supervisor: a private one lives for this run\n"
+            "                  only. Ctrl-C cancels. With it:\n"
+            "    --slots N         tasks at a time; default: the processors\n"
+            "    --plugin-dir DIR  load worker plugins from DIR\n"
+            "    --events FILE     write every event to FILE, a JSON object a line\n",
+    .run = run,
+};
+const struct verb verb_wait = {
+    .name = "wait",
+    .arguments = "RUN",
+    .summary = "Wait until a run has ended",
+    .help = "  RUN  UNIT#N, or UNIT#last\n\nExit status 1 when it failed or was cancelled.\n",
+    .run = run_wait,
+};
