@@ -192,4 +192,8 @@ struct engine_counts {
 };
 struct engine_counts engine_counts(const struct engine *engine);
 
+/* What `stats` shows under "process": an encoded map of the shell's own figures (RSS, CPU, loop lag,
+ * commit time). Copied. */
+void engine_set_gauges(struct engine *engine, struct synk_bytes encoded);
+
 #endif

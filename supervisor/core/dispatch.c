@@ -1,0 +1,382 @@
+/*
+ * Dispatch: which ready task goes to which host, and when.
+ *
+ * Ready tasks wait in queues, one for each class (function and tags), priority and width; within a
+ * queue the runs' lanes take turns. A host is given tasks while it has a free slot, and beyond that
+ * while the work expected to be queued there is below CREDIT_US for each slot; of a function that was
+ * never measured there is no more than one for each slot. Only hosts that gained room since they were
+ * last full are looked at (open_hosts), so a flush costs what changed, not what exists.
+ */
+#include <stdlib.h>
+
+#include "supervisor/core/parts.h"
+
+/* ---- functions, classes, queues ---- */
+
+static bool same_function(const void *item, const void *key)
+{
+    return strcmp(((const struct function *)item)->name, key) == 0;
+}
+
+static uint32_t function_for(struct engine *engine, const char *name)
+{
+    uint64_t hash = bytes_hash(bytes_str(name));
+    const struct function *found =
+        index_find(&engine->functions_by_name, hash, same_function, name);
+    if (found)
+        return found->index;
+    struct function *function = mem_zalloc(1, sizeof(*function));
+    function->name = mem_strdup(name);
+    function->index = (uint32_t)engine->function_count;
+    engine->functions =
+        mem_grow(engine->functions, &engine->function_capacity, engine->function_count + 1,
+                 sizeof(*engine->functions));
+    engine->functions[engine->function_count] = function;
+    index_put(&engine->functions_by_name, hash, function);
+    return (uint32_t)engine->function_count++;
+}
+
+struct class_key {
+    uint32_t function;
+    const struct worker_options *options;
+};
+
+static bool same_class(const void *item, const void *key)
+{
+    const struct class *class = item;
+    const struct class_key *wanted = key;
+    if (class->function != wanted->function ||
+        class->requires_count != wanted->options->requires_count)
+        return false;
+    for (uint32_t i = 0; i < class->requires_count; i++)
+        if (strcmp(class->requires[i], wanted->options->requires[i]) != 0)
+            return false;
+    return true;
+}
+
+static uint32_t class_for(struct engine *engine, const struct worker_options *options)
+{
+    struct class_key key = {function_for(engine, options->function), options};
+    uint64_t hash = index_number(key.function + 1);
+    for (uint32_t i = 0; i < options->requires_count; i++)
+        hash = index_number(hash ^ bytes_hash(bytes_str(options->requires[i])));
+    const struct class *found = index_find(&engine->classes_by_hash, hash, same_class, &key);
+    if (found)
+        return found->index;
+    struct class *class = mem_zalloc(1, sizeof(*class));
+    class->index = (uint32_t)engine->class_count;
+    class->function = key.function;
+    class->requires_count = options->requires_count;
+    class->requires = mem_zalloc(options->requires_count + 1, sizeof(*class->requires));
+    for (uint32_t i = 0; i < options->requires_count; i++)
+        class->requires[i] = mem_strdup(options->requires[i]);
+    engine->classes = mem_grow(engine->classes, &engine->class_capacity, engine->class_count + 1,
+                               sizeof(*engine->classes));
+    engine->classes[engine->class_count++] = class;
+    index_put(&engine->classes_by_hash, hash, class);
+    return class->index;
+}
+
+static bool same_queue(const void *item, const void *key)
+{
+    const struct queue *a = item, *b = key;
+    return a->class == b->class && a->priority == b->priority && a->slots == b->slots;
+}
+
+uint32_t queue_for(struct engine *engine, const struct worker_options *options)
+{
+    struct queue key = {
+        .class = class_for(engine, options),
+        .priority = options->priority,
+        .slots = options->slots ? options->slots : 1,
+    };
+    uint64_t hash = index_number(((uint64_t)key.class << 32) ^ (uint32_t)key.priority ^
+                                 ((uint64_t)key.slots << 48));
+    const struct queue *found = index_find(&engine->queues_by_hash, hash, same_queue, &key);
+    if (found)
+        return found->index;
+    struct queue *queue = mem_alloc(sizeof(*queue));
+    *queue = key;
+    queue->index = (uint32_t)engine->queue_count;
+    engine->queues = mem_grow(engine->queues, &engine->queue_capacity, engine->queue_count + 1,
+                              sizeof(*engine->queues));
+    engine->queue_order =
+        mem_grow(engine->queue_order, &engine->queue_order_capacity, engine->queue_count + 1,
+                 sizeof(*engine->queue_order));
+    size_t at = engine->queue_count;
+    while (at > 0 &&
+           engine->queues[engine->queue_order[at - 1]]->priority < queue->priority) {
+        engine->queue_order[at] = engine->queue_order[at - 1];
+        at--;
+    }
+    engine->queue_order[at] = queue->index;
+    engine->queues[engine->queue_count++] = queue;
+    index_put(&engine->queues_by_hash, hash, queue);
+    return queue->index;
+}
+
+void function_measured(struct engine *engine, uint32_t queue, int64_t execution_us)
+{
+    struct function *function =
+        engine->functions[engine->classes[engine->queues[queue]->class]->function];
+    int64_t took = execution_us < 1 ? 1 : execution_us > INT32_MAX ? INT32_MAX : execution_us;
+    int64_t average = function->average_us;
+    if (!function->samples++)
+        average = took;
+    else if (took > average)
+        average += (took - average + 1) / 2;
+    else
+        average -= (average - took) / 16;
+    function->average_us = (uint32_t)(average ? average : 1);
+}
+
+/* ---- lanes ---- */
+
+void lane_link(struct engine *engine, struct lane *lane)
+{
+    if (lane->linked || !lane->count || !lane->queue)
+        return;
+    struct queue *queue = lane->queue;
+    lane->linked = true;
+    lane->turn = 0;
+    lane->next = NULL;
+    lane->previous = queue->last;
+    *(queue->last ? &queue->last->next : &queue->first) = lane;
+    queue->last = lane;
+    queue->ready += lane->count;
+    engine->dispatch_due = true;
+}
+
+void lane_unlink(struct engine *engine, struct lane *lane)
+{
+    (void)engine;
+    if (!lane->linked)
+        return;
+    struct queue *queue = lane->queue;
+    *(lane->previous ? &lane->previous->next : &queue->first) = lane->next;
+    *(lane->next ? &lane->next->previous : &queue->last) = lane->previous;
+    lane->next = lane->previous = NULL;
+    lane->linked = false;
+    queue->ready -= lane->count;
+}
+
+static struct lane *lane_for(struct run *run, struct queue *queue)
+{
+    if (run->last_lane && run->last_lane->queue == queue)
+        return run->last_lane;
+    uint64_t hash = index_number(queue ? queue->index : NONE);
+    struct lane *lane = index_find(&run->lanes_by_queue, hash, NULL, NULL);
+    if (!lane) {
+        lane = mem_zalloc(1, sizeof(*lane));
+        lane->run = run;
+        lane->queue = queue;
+        lane->head = lane->tail = NONE;
+        run->lanes =
+            mem_grow(run->lanes, &run->lane_capacity, run->lane_count + 1, sizeof(*run->lanes));
+        run->lanes[run->lane_count++] = lane;
+        index_put(&run->lanes_by_queue, hash, lane);
+    }
+    run->last_lane = lane;
+    return lane;
+}
+
+void lane_push(struct engine *engine, struct run *run, uint32_t task, struct queue *queue)
+{
+    struct lane *lane = lane_for(run, queue);
+    struct task *t = &run->tasks[task];
+    t->lane = lane;
+    t->next = NONE;
+    t->previous = lane->tail;
+    *(lane->tail == NONE ? &lane->head : &run->tasks[lane->tail].next) = task;
+    lane->tail = task;
+    lane->count++;
+    if (lane->linked)
+        queue->ready++;
+    else if (!run->held)
+        lane_link(engine, lane);
+    engine->dispatch_due = true;
+}
+
+void lane_remove(struct engine *engine, struct run *run, uint32_t task)
+{
+    struct task *t = &run->tasks[task];
+    struct lane *lane = t->lane;
+    *(t->previous == NONE ? &lane->head : &run->tasks[t->previous].next) = t->next;
+    *(t->next == NONE ? &lane->tail : &run->tasks[t->next].previous) = t->previous;
+    if (lane->linked && lane->count == 1)
+        lane_unlink(engine, lane);
+    else if (lane->linked)
+        lane->queue->ready--;
+    lane->count--;
+    t->at = 0;
+}
+
+/* ---- hosts ---- */
+
+static bool offers(const struct engine *engine, const struct host *host,
+                   const struct class *class)
+{
+    bool found = false;
+    const char *function = engine->functions[class->function]->name;
+    for (uint32_t i = 0; i < host->function_count && !found; i++)
+        found = strcmp(host->functions[i], function) == 0;
+    for (uint32_t r = 0; r < class->requires_count && found; r++) {
+        found = false;
+        for (uint32_t i = 0; i < host->tag_count && !found; i++)
+            found = strcmp(host->tags[i], class->requires[r]) == 0;
+    }
+    return found;
+}
+
+bool host_offers(struct engine *engine, struct host *host, uint32_t class)
+{
+    if (host->class_count < engine->class_count) {
+        size_t old = ((size_t)host->class_count + 7) / 8, new = (engine->class_count + 7) / 8;
+        if (new > old) {
+            host->classes = mem_realloc(host->classes, new, 1);
+            memset(host->classes + old, 0, new - old);
+        }
+        for (uint32_t c = host->class_count; c < engine->class_count; c++)
+            if (offers(engine, host, engine->classes[c]))
+                host->classes[c / 8] |= (uint8_t)(1u << (c % 8));
+        host->class_count = (uint32_t)engine->class_count;
+    }
+    return host->classes[class / 8] & (1u << (class % 8));
+}
+
+static bool may_take_more(const struct host *host)
+{
+    return host->state == HOST_UP && host->connected && host->synced && !host->draining &&
+           (host->used < host->slots ||
+            host->expected_us < (uint64_t)host->slots * CREDIT_US) &&
+           host->flight_count < (size_t)host->slots * CREDIT_TASKS;
+}
+
+void host_open(struct engine *engine, struct host *host)
+{
+    engine->dispatch_due = true;
+    if (host->in_open)
+        return;
+    host->in_open = true;
+    engine->open_hosts = mem_grow(engine->open_hosts, &engine->open_capacity,
+                                  engine->open_count + 1, sizeof(*engine->open_hosts));
+    engine->open_hosts[engine->open_count++] = host->index;
+}
+
+/* How many tasks of this queue the host takes now, `most` at most. A task wider than the host goes
+ * there alone. */
+static uint32_t room(const struct host *host, const struct queue *queue, uint32_t average_us,
+                     uint32_t most)
+{
+    if (!may_take_more(host))
+        return 0;
+    uint32_t free_slots = host->used < host->slots ? host->slots - host->used : 0;
+    uint32_t fits = free_slots / queue->slots;
+    if (!host->flight_count && !fits)
+        fits = 1;
+    uint64_t budget = (uint64_t)host->slots * CREDIT_US;
+    if (average_us && host->expected_us < budget) {
+        uint64_t more = (budget - host->expected_us) / average_us;
+        if (more > fits)
+            fits = more > most ? most : (uint32_t)more;
+    }
+    size_t cap = (size_t)host->slots * CREDIT_TASKS - host->flight_count;
+    if (fits > cap)
+        fits = (uint32_t)cap;
+    return fits < most ? fits : most;
+}
+
+/* Takes the first task of the queue, passing the turn on where it is used up. */
+static void take(struct engine *engine, struct queue *queue, struct run **ret_run,
+                 uint32_t *ret_task)
+{
+    struct lane *lane = queue->first;
+    if (lane->turn >= TURN_TASKS && lane->next) {
+        lane_unlink(engine, lane);
+        lane_link(engine, lane);
+        lane = queue->first;
+    }
+    lane->turn++;
+    *ret_run = lane->run;
+    *ret_task = lane->head;
+}
+
+static void hand_out(struct engine *engine, struct queue *queue, struct host *host)
+{
+    struct run *run;
+    uint32_t task;
+    take(engine, queue, &run, &task);
+    struct task *t = &run->tasks[task];
+    t->attempts++;
+    t->epoch = engine->epoch;
+    if (!encode_task(engine, host, run, task))
+        return;
+    task_detach(engine, run, task);
+    task_attach(engine, run, task, host, TASK_DISPATCHED);
+}
+
+struct candidate {
+    struct host *host;
+    uint64_t load;
+};
+
+static int by_load(const void *a, const void *b)
+{
+    const struct candidate *x = a, *y = b;
+    if (x->load != y->load)
+        return x->load < y->load ? -1 : 1;
+    return x->host->index < y->host->index ? -1 : x->host->index > y->host->index;
+}
+
+static void assign_queue(struct engine *engine, struct queue *queue)
+{
+    struct candidate *hosts =
+        arena_alloc(&engine->scratch, (engine->open_count + 1) * sizeof(*hosts));
+    size_t count = 0;
+    const struct function *function = engine->functions[engine->classes[queue->class]->function];
+    for (size_t i = 0; i < engine->open_count; i++) {
+        struct host *host = engine->hosts[engine->open_hosts[i]];
+        if (host_offers(engine, host, queue->class) &&
+            room(host, queue, function->average_us, 1))
+            hosts[count++] = (struct candidate){
+                host, (uint64_t)host->used * 1024 / host->slots};
+    }
+    qsort(hosts, count, sizeof(*hosts), by_load);
+    /* Free slots are filled one by one, least loaded host first; what is queued behind them goes in
+     * pieces. */
+    for (size_t left = count; queue->first && left;) {
+        left = 0;
+        for (size_t i = 0; i < count && queue->first; i++) {
+            struct host *host = hosts[i].host;
+            uint32_t piece = host->used + queue->slots <= host->slots ? 1 : TURN_TASKS;
+            uint32_t n = room(host, queue, function->average_us, piece);
+            left += n != 0;
+            for (; n && queue->first; n--)
+                hand_out(engine, queue, host);
+        }
+    }
+}
+
+void dispatch_assign(struct engine *engine)
+{
+    if (!engine->dispatch_due || engine->shutdown)
+        return;
+    engine->dispatch_due = false;
+    size_t kept = 0;
+    for (size_t i = 0; i < engine->open_count; i++) {
+        struct host *host = engine->hosts[engine->open_hosts[i]];
+        if (may_take_more(host))
+            engine->open_hosts[kept++] = host->index;
+        else
+            host->in_open = false;
+    }
+    engine->open_count = kept;
+    /* By index: encoding may fail a task, which may ready others and add queues' lanes. */
+    for (size_t i = 0; i < engine->queue_count && engine->open_count; i++) {
+        struct queue *queue = engine->queues[engine->queue_order[i]];
+        if (queue->first)
+            assign_queue(engine, queue);
+    }
+    for (size_t i = 0; i < engine->open_count; i++)
+        outbox_close(engine, engine->hosts[engine->open_hosts[i]]);
+}

@@ -1,0 +1,232 @@
+/* Explain: why each unfinished task is not running, in one sentence, from the scheduler's own state. */
+#include <stdio.h>
+
+#include "supervisor/core/parts.h"
+
+enum { MAX_EXPLAINED = 1000 };
+
+static void explain_pending(struct engine *engine, const struct run *run, uint32_t task,
+                            struct buf *out)
+{
+    if (!run_is_graph(run)) {
+        switch (run_mode_of(run)) {
+        case RUN_SEQUENTIAL:
+        case RUN_ISOLATED:
+            buf_printf(out, run->turn_timer && task == run->cursor
+                                ? "waits for isolationDelayMs to pass"
+                                : "waits for the workers before it (%s)",
+                       run_mode_name(run_mode_of(run)));
+            return;
+        case RUN_BATCHED:
+            buf_printf(out, "waits for its batch");
+            return;
+        default:
+            buf_printf(out, "waits for its turn (maxParallel)");
+            return;
+        }
+    }
+    const struct definition *definition = run->version->definition;
+    const struct worker_def *worker = &definition->workers[task];
+    buf_printf(out, "waits for");
+    unsigned named = 0;
+    for (uint32_t d = 0; d < worker->depends_on_count; d++) {
+        uint32_t parent = worker->depends_on[d].parent;
+        if (task_state_is_final(run->tasks[parent].state))
+            continue;
+        if (++named > 5)
+            continue;
+        buf_printf(out, "%s '%s' (%s)", named > 1 ? "," : "", definition->workers[parent].id,
+                   task_state_name(run->tasks[parent].state));
+    }
+    if (named > 5)
+        buf_printf(out, " and %u more", named - 5);
+    (void)engine;
+}
+
+static void explain_ready(struct engine *engine, struct run *run, uint32_t task, struct buf *out)
+{
+    if (run->unit->paused) {
+        buf_printf(out, "'%s' is paused", run->unit->id_text);
+        return;
+    }
+    if (run->held && engine->barrier) {
+        buf_printf(out, "waits for %zu worker hosts of before the restart to report",
+                   engine->expected_count);
+        return;
+    }
+    const struct lane *lane = run->tasks[task].lane;
+    if (!lane->queue) {
+        buf_printf(out, "worker '%s' is paused", task_worker_id(run, task));
+        return;
+    }
+    if (engine->shutdown) {
+        buf_printf(out, "the supervisor is shutting down");
+        return;
+    }
+    const struct class *class = engine->classes[lane->queue->class];
+    const char *function = engine->functions[class->function]->name;
+    size_t offering = 0, connected = 0;
+    for (size_t i = 0; i < engine->host_count; i++) {
+        struct host *host = engine->hosts[i];
+        if (!host || !host->synced)
+            continue;
+        connected++;
+        offering += host_offers(engine, host, class->index);
+    }
+    if (!connected) {
+        buf_printf(out, "no worker host is connected");
+    } else if (!offering) {
+        buf_printf(out, "no connected host offers '%s'", function);
+        for (uint32_t i = 0; i < class->requires_count; i++)
+            buf_printf(out, "%s'%s'", i ? ", " : " with tags ", class->requires[i]);
+    } else {
+        buf_printf(out, "the %zu hosts that offer '%s' are full (%llu ready tasks in the queue)",
+                   offering, function, (unsigned long long)lane->queue->ready);
+    }
+}
+
+static void explain_final(const struct task *task, struct buf *out)
+{
+    const struct task_extra *extra = task->extra;
+    if (extra && extra->error)
+        buf_append(out, extra->error->data, extra->error->size);
+    else if (extra && extra->reason)
+        buf_append(out, extra->reason->data, extra->reason->size);
+    else
+        buf_printf(out, "%s after %u attempts", task_state_name(task->state), task->attempts);
+}
+
+static void explain_task(struct engine *engine, struct run *run, uint32_t task, struct buf *out)
+{
+    const struct task *t = &run->tasks[task];
+    switch (t->state) {
+    case TASK_PENDING:
+        explain_pending(engine, run, task, out);
+        return;
+    case TASK_READY:
+        explain_ready(engine, run, task, out);
+        return;
+    case TASK_DISPATCHED:
+        buf_printf(out, "is at host '%s', behind other tasks", engine->hosts[t->host]->name);
+        return;
+    case TASK_RUNNING:
+        buf_printf(out, "has been running at host '%s' for %lld ms (attempt %u)",
+                   engine->hosts[t->host]->name, (long long)(engine->wall - t->at), t->attempts);
+        if (t->extra && t->extra->progress > 0)
+            buf_printf(out, ", %d%% done", (int)(t->extra->progress * 100));
+        return;
+    case TASK_RETRY_WAIT:
+        buf_printf(out, "is tried again in %lld ms", (long long)(t->at - engine->now));
+        if (t->extra && t->extra->error)
+            buf_printf(out, "; attempt %u: %.*s", t->attempts, (int)t->extra->error->size,
+                       (const char *)t->extra->error->data);
+        return;
+    default:
+        explain_final(t, out);
+    }
+}
+
+static void pack_task(struct buf *out, struct synk_bytes worker, enum task_state state,
+                      struct synk_bytes text)
+{
+    pack_map(out, 3);
+    pack_key(out, "worker");
+    pack_string(out, worker);
+    pack_key(out, "state");
+    pack_cstr(out, task_state_name(state));
+    pack_key(out, "text");
+    pack_string(out, text);
+}
+
+static void reply(struct engine *engine, const struct request *request, const char *label,
+                  enum run_status status, size_t count, struct buf *items)
+{
+    struct buf *out = reply_open(engine);
+    pack_map(out, 3);
+    pack_key(out, "run");
+    pack_cstr(out, label);
+    pack_key(out, "status");
+    pack_cstr(out, run_status_name(status));
+    pack_key(out, "tasks");
+    pack_array(out, count);
+    buf_append(out, items->data, items->size);
+    reply_close(engine, request);
+    buf_fini(items);
+}
+
+void explain_records(struct engine *engine, const struct request *request, const char *label,
+                     const struct record *records, size_t count)
+{
+    struct synk_bytes worker = body_text(request, "worker");
+    struct buf items = {0};
+    size_t explained = 0;
+    enum run_status status = RUN_FAILED;
+    for (size_t i = 0; i < count; i++) {
+        if (records[i].kind == RECORD_RUN)
+            status = records[i].run.status;
+        if (records[i].kind != RECORD_TASK || explained >= MAX_EXPLAINED)
+            continue;
+        const struct task_record *task = &records[i].task;
+        char index[16];
+        snprintf(index, sizeof(index), "%u", task->task);
+        struct synk_bytes name = task->worker.size ? task->worker : bytes_str(index);
+        if (worker.size ? !bytes_equal(worker, name) : task->state == TASK_SUCCEEDED)
+            continue;
+        struct synk_bytes text = task->error.size ? task->error : task->reason;
+        pack_task(&items, name, task->state,
+                  text.size ? text : bytes_str(task_state_name(task->state)));
+        explained++;
+    }
+    reply(engine, request, label, status, explained, &items);
+}
+
+/* A queued run: one line for the whole. */
+static void explain_queued(struct engine *engine, const struct run *run, struct buf *out)
+{
+    if (run->unit->paused) {
+        buf_printf(out, "'%s' is paused", run->unit->id_text);
+        return;
+    }
+    for (const struct run *other = run->unit->first_run; other != run; other = other->unit_next)
+        if (other->worker == run->worker) {
+            buf_printf(out, "the run is queued behind %s", other->label);
+            return;
+        }
+    buf_printf(out, engine->shutdown ? "the supervisor is shutting down" : "the run is queued");
+}
+
+void request_explain(struct engine *engine, struct request *request)
+{
+    struct run_name name;
+    struct synk_error error = {0};
+    if (run_name_parse(engine, body_text(request, "run"), &name, &error)) {
+        request_error(engine, request, &error);
+        return;
+    }
+    struct run *run = name.run;
+    if (!run || run_status_is_final(run->status)) {
+        request_load(engine, request, &name);
+        return;
+    }
+    struct synk_bytes worker = body_text(request, "worker");
+    uint32_t only = worker.size ? task_named(run, worker) : NONE;
+    if (worker.size && only == NONE) {
+        request_fail(engine, request, SYNK_NOT_FOUND, 0, "%s has no worker '%.*s'", run->label,
+                     (int)(worker.size > 128 ? 128 : worker.size), (const char *)worker.data);
+        return;
+    }
+    struct buf items = {0}, text = {0};
+    size_t count = 0;
+    for (uint32_t i = 0; i < run->task_count && count < MAX_EXPLAINED; i++) {
+        if (only != NONE ? i != only : run->tasks && task_state_is_final(run->tasks[i].state))
+            continue;
+        buf_clear(&text);
+        run->tasks ? explain_task(engine, run, i, &text) : explain_queued(engine, run, &text);
+        char number[16];
+        pack_task(&items, task_worker_name(run, i, number),
+                  run->tasks ? run->tasks[i].state : TASK_PENDING, buf_bytes(&text));
+        count++;
+    }
+    buf_fini(&text);
+    reply(engine, request, run->label, run->status, count, &items);
+}

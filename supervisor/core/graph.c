@@ -1,0 +1,299 @@
+/*
+ * Versions and the graph: edges from parents to children in one array (two numbers an edge), what
+ * each worker's result is needed for, and the rules of what a final parent means to its children.
+ *
+ * A child waits for all its parents to be final, and is skipped as soon as one edge is not
+ * satisfied. Consequences go through the engine's work list, never through recursion: a chain of a
+ * million skips is a loop.
+ */
+#include <stdlib.h>
+
+#include "supervisor/core/parts.h"
+
+static void build_edges(struct version *version)
+{
+    const struct definition *definition = version->definition;
+    uint32_t count = definition->worker_count;
+    version->first_edge = mem_zalloc((size_t)count + 1, sizeof(uint32_t));
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t d = 0; d < definition->workers[i].depends_on_count; d++)
+            version->first_edge[definition->workers[i].depends_on[d].parent + 1]++;
+    for (uint32_t i = 0; i < count; i++)
+        version->first_edge[i + 1] += version->first_edge[i];
+    size_t edges = version->first_edge[count];
+    version->edges = mem_alloc((edges ? edges : 1) * sizeof(*version->edges));
+    uint32_t *fill = mem_alloc(((size_t)count + 1) * sizeof(*fill));
+    memcpy(fill, version->first_edge, ((size_t)count + 1) * sizeof(*fill));
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t d = 0; d < definition->workers[i].depends_on_count; d++)
+            version->edges[fill[definition->workers[i].depends_on[d].parent]++] =
+                (struct edge){i, d};
+    free(fill);
+}
+
+static bool is_template(const struct worker_def *worker)
+{
+    return (worker->flags & WORKER_HAS_TEMPLATES) &&
+           (worker->template_uses & EXPRESSION_USES_INPUTS);
+}
+
+static void mark_graph_uses(struct version *version)
+{
+    const struct definition *definition = version->definition;
+    for (uint32_t i = 0; i < definition->worker_count; i++) {
+        const struct worker_def *worker = &definition->workers[i];
+        bool reads_inputs = is_template(worker);
+        for (uint32_t d = 0; d < worker->depends_on_count; d++)
+            reads_inputs |= worker->depends_on[d].condition &&
+                            (worker->depends_on[d].condition_uses & EXPRESSION_USES_INPUTS);
+        for (uint32_t d = 0; d < worker->depends_on_count; d++) {
+            const struct dependency *dependency = &worker->depends_on[d];
+            uint8_t *uses = &version->uses[dependency->parent];
+            *uses |= WORKER_FEEDS;
+            if (reads_inputs || (dependency->condition &&
+                                 (dependency->condition_uses & EXPRESSION_USES_RESULT)))
+                *uses |= WORKER_KEEPS;
+        }
+    }
+}
+
+static void mark_uses(struct version *version)
+{
+    const struct definition *definition = version->definition;
+    uint32_t count = definition->worker_count;
+    enum run_mode mode = definition->process.run_mode;
+    if (definition->is_graph) {
+        version->uses = mem_zalloc(count, 1);
+        mark_graph_uses(version);
+    } else if (count > 1 && (mode == RUN_SEQUENTIAL || mode == RUN_ISOLATED)) {
+        version->uses = mem_zalloc(count, 1);
+        bool keeps = false;
+        for (uint32_t i = count; i-- > 0;) {
+            version->uses[i] = (uint8_t)((i + 1 < count ? WORKER_FEEDS : 0) |
+                                         (keeps ? WORKER_KEEPS : 0));
+            keeps |= is_template(&definition->workers[i]);
+        }
+    }
+}
+
+struct version *version_new(struct engine *engine, struct unit *unit, uint32_t number,
+                            struct definition *definition)
+{
+    struct version *version = mem_zalloc(1, sizeof(*version));
+    version->unit = unit;
+    version->number = number;
+    version->definition = definition;
+    if (definition->is_graph)
+        build_edges(version);
+    mark_uses(version);
+    uint32_t count = definition->worker_count;
+    version->queues = mem_alloc((count ? count : 1) * sizeof(*version->queues));
+    /* Options are shared among workers, so the one before mostly has the answer. */
+    const struct worker_options *last = NULL;
+    uint32_t queue = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (definition->workers[i].worker != last) {
+            last = definition->workers[i].worker;
+            queue = queue_for(engine, last);
+        }
+        version->queues[i] = queue;
+    }
+    version->next = unit->versions;
+    unit->versions = version;
+    return version;
+}
+
+void version_free(struct version *version)
+{
+    if (!version)
+        return;
+    free(version->first_edge);
+    free(version->edges);
+    free(version->uses);
+    free(version->queues);
+    free(version->forward);
+    definition_unref(version->definition);
+    free(version);
+}
+
+static bool same_worker(const void *item, const void *key)
+{
+    return strcmp(((const struct worker_def *)item)->id, key) == 0;
+}
+
+static void map_forward(struct version *version, const struct version *current)
+{
+    const struct definition *old = version->definition, *new = current->definition;
+    free(version->forward);
+    version->forward = mem_alloc(((size_t)old->worker_count + 1) * sizeof(uint32_t));
+    version->forward_to = current->number;
+    struct index by_id = {0};
+    for (uint32_t i = 0; i < new->worker_count; i++)
+        index_put(&by_id, bytes_hash(bytes_str(new->workers[i].id)), &new->workers[i]);
+    for (uint32_t i = 0; i < old->worker_count; i++) {
+        const char *id = old->workers[i].id;
+        const struct worker_def *found =
+            index_find(&by_id, bytes_hash(bytes_str(id)), same_worker, id);
+        version->forward[i] = found ? (uint32_t)(found - new->workers) : NONE;
+    }
+    index_fini(&by_id);
+}
+
+const struct worker_def *version_settings(struct engine *engine, struct run *run, uint32_t task,
+                                          uint32_t *ret_queue)
+{
+    (void)engine;
+    struct version *version = run->version;
+    uint32_t worker = run_worker(run, task);
+    struct version *current = run->unit->current;
+    if (current && current != version) {
+        if (!version->forward || version->forward_to != current->number)
+            map_forward(version, current);
+        if (version->forward[worker] != NONE) {
+            worker = version->forward[worker];
+            version = current;
+        }
+    }
+    *ret_queue = version->queues[worker];
+    return &version->definition->workers[worker];
+}
+
+/* What `on` makes of a parent's final state. */
+static bool on_is_met(enum dependency_on on, enum task_state state)
+{
+    switch (on) {
+    case ON_COMPLETED:
+        return state == TASK_SUCCEEDED;
+    case ON_NOT_ERROR:
+        return state == TASK_SUCCEEDED || state == TASK_SKIPPED;
+    case ON_ERROR:
+        return state == TASK_FAILED || state == TASK_TIMED_OUT || state == TASK_QUARANTINED;
+    case ON_ANY:
+        return true;
+    }
+    return false;
+}
+
+/* The inputs of a condition: what its task's other parents came to so far. */
+static size_t condition_inputs(struct engine *engine, const struct run *run,
+                               const struct worker_def *child,
+                               struct expression_input **ret_inputs)
+{
+    struct expression_input *inputs =
+        arena_alloc(&engine->scratch, (child->depends_on_count + 1) * sizeof(*inputs));
+    size_t count = 0;
+    for (uint32_t d = 0; d < child->depends_on_count; d++) {
+        uint32_t parent = child->depends_on[d].parent;
+        const struct task *task = &run->tasks[parent];
+        if (task->state == TASK_SUCCEEDED && task->extra && task->extra->result)
+            inputs[count++] = (struct expression_input){
+                bytes_str(run->version->definition->workers[parent].id),
+                blob_bytes(task->extra->result)};
+    }
+    *ret_inputs = inputs;
+    return count;
+}
+
+/* Whether the edge lets its child go on; where not, the child has been ended. */
+static bool edge_allows(struct engine *engine, struct run *run, uint32_t child, uint32_t parent,
+                        const struct dependency *dependency)
+{
+    const struct definition *definition = run->version->definition;
+    const char *parent_id = definition->workers[parent].id;
+    const struct task *from = &run->tasks[parent];
+    if (!on_is_met(dependency->on, from->state)) {
+        task_end(engine, run, child, TASK_SKIPPED, "'%s' is %s, and this runs on %s of it",
+                 parent_id, task_state_name(from->state), dependency_on_name(dependency->on));
+        return false;
+    }
+    if (!dependency->condition)
+        return true;
+    struct expression_bindings bindings = {
+        .payload = definition->workers[child].payload,
+        .params = blob_bytes(run->params),
+        .status = task_state_name(from->state),
+    };
+    if (from->extra)
+        bindings.result = blob_bytes(from->extra->result);
+    struct expression_input *inputs = NULL;
+    if (dependency->condition_uses & EXPRESSION_USES_INPUTS)
+        bindings.input_count =
+            condition_inputs(engine, run, &definition->workers[child], &inputs);
+    bindings.inputs = inputs;
+    bool value = false;
+    struct synk_error error = {0};
+    if (!engine->has_evaluator) {
+        task_end(engine, run, child, TASK_FAILED, "conditions cannot be evaluated here");
+        return false;
+    }
+    if (engine->evaluator.condition(engine->evaluator.context, dependency->condition, &bindings,
+                                    &value, &error)) {
+        task_end(engine, run, child, TASK_FAILED, "condition on '%s': %s", parent_id, error.text);
+        return false;
+    }
+    if (!value)
+        task_end(engine, run, child, TASK_SKIPPED, "condition '%s' of %s was false",
+                 dependency->condition, parent_id);
+    return value;
+}
+
+/* A pending task whose parents are all final and satisfied. */
+static void allow(struct engine *engine, struct run *run, uint32_t task)
+{
+    if (run->version->definition->workers[task].unit->enabled)
+        task_ready(engine, run, task);
+    else
+        task_end(engine, run, task, TASK_SKIPPED, "'%s' is disabled", task_worker_id(run, task));
+}
+
+void graph_propagate(struct engine *engine, struct run *run, uint32_t task)
+{
+    const struct version *version = run->version;
+    for (uint32_t e = version->first_edge[task]; e < version->first_edge[task + 1]; e++) {
+        uint32_t child = version->edges[e].child;
+        struct task *to = &run->tasks[child];
+        if (to->state != TASK_PENDING)
+            continue;
+        const struct dependency *dependency =
+            &version->definition->workers[child].depends_on[version->edges[e].dependency];
+        if (!edge_allows(engine, run, child, task, dependency))
+            continue;
+        assert(to->waiting > 0);
+        if (--to->waiting == 0)
+            allow(engine, run, child);
+    }
+}
+
+void graph_recompute(struct engine *engine, struct run *run)
+{
+    const struct definition *definition = run->version->definition;
+    for (uint32_t i = 0; i < run->task_count; i++) {
+        if (run->tasks[i].state != TASK_PENDING)
+            continue;
+        uint32_t waiting = 0;
+        for (uint32_t d = 0; d < definition->workers[i].depends_on_count; d++)
+            waiting += !task_state_is_final(
+                run->tasks[definition->workers[i].depends_on[d].parent].state);
+        run->tasks[i].waiting = waiting;
+    }
+    /* What ends here reaches its children through the work list, as ever; a child that comes later
+     * in this loop must not see that parent as final a second time, so finals are judged as they
+     * were counted: by `waiting`. */
+    for (uint32_t i = 0; i < run->task_count; i++) {
+        struct task *task = &run->tasks[i];
+        if (task->state != TASK_PENDING)
+            continue;
+        const struct worker_def *worker = &definition->workers[i];
+        uint32_t final = worker->depends_on_count - task->waiting;
+        for (uint32_t d = 0; final && d < worker->depends_on_count; d++) {
+            uint32_t parent = worker->depends_on[d].parent;
+            if (!task_state_is_final(run->tasks[parent].state) ||
+                (run->tasks[parent].flags & TASK_JUST_ENDED))
+                continue;
+            if (!edge_allows(engine, run, i, parent, &worker->depends_on[d]))
+                break;
+        }
+        if (task->state == TASK_PENDING && task->waiting == 0)
+            allow(engine, run, i);
+    }
+}

@@ -1,0 +1,549 @@
+/*
+ * Hosts: hello, sync, liveness, goodbye.
+ *
+ * A host entry is bound to at most one peer. After a hello its attempts are doubted until it names them
+ * in its sync or reports them: what is still doubted once everything it had unacknowledged has
+ * arrived ("settled") never reached it, or died with an earlier instance. After a restart of the
+ * supervisor, recovered runs wait until every host recorded before has settled or is given up (the
+ * barrier): dispatches are not recorded, so only the hosts can tell what is running.
+ *
+ * Silence counts only while the loop was reading.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "supervisor/core/parts.h"
+
+static bool same_name(const void *item, const void *key)
+{
+    return bytes_equal(((const struct host *)item)->name_bytes, *(const struct synk_bytes *)key);
+}
+
+struct host *host_find(const struct engine *engine, struct synk_bytes name)
+{
+    return index_find(&engine->hosts_by_name, bytes_hash(name), same_name, &name);
+}
+
+static struct host *host_of_peer(const struct engine *engine, uint32_t peer)
+{
+    return index_find(&engine->hosts_by_peer, index_number(peer), NULL, NULL);
+}
+
+const char *host_state_name(const struct host *host)
+{
+    return host->state == HOST_LOST                           ? "lost"
+           : host->draining                                   ? "draining"
+           : host->state == HOST_SUSPECT || !host->connected ? "suspect"
+                                                              : "up";
+}
+
+static void tell(struct engine *engine, const struct host *host, const char *state,
+                 const char *why)
+{
+    struct buf *out = &engine->scratch_buf;
+    buf_clear(out);
+    pack_map(out, why ? 3 : 2);
+    pack_key(out, "host");
+    pack_string(out, host->name_bytes);
+    pack_key(out, "state");
+    pack_cstr(out, state);
+    if (why) {
+        pack_key(out, "reason");
+        pack_cstr(out, why);
+    }
+    event_emit(engine, &(struct event){
+                           .type = EVENT_HOST,
+                           .subject = host->name_bytes,
+                           .payload = arena_copy(&engine->scratch, buf_bytes(out)),
+                       });
+}
+
+static void send_empty(struct engine *engine, uint32_t peer, uint16_t type, bool urgent)
+{
+    pack_map(send_open(engine), 0);
+    send_close(engine, SOCKET_HOSTS, peer, type, 0, urgent);
+}
+
+static void save(struct engine *engine, struct host *host, bool remove)
+{
+    if (remove && !host->recorded)
+        return;
+    host->recorded = !remove;
+    struct record *record = batch_add(&engine->effects->batch, RECORD_HOST);
+    record->remove = remove;
+    record->host.name = keep_bytes(engine, host->name_bytes);
+    record->host.instance = host->instance;
+    record->host.seen_at = engine->wall;
+}
+
+static void unbind(struct engine *engine, struct host *host)
+{
+    if (!host->connected)
+        return;
+    index_remove(&engine->hosts_by_peer, index_number(host->peer), host);
+    host->connected = false;
+}
+
+/* A host of before the restart is accounted for. */
+static void expected_done(struct engine *engine, struct synk_bytes name)
+{
+    for (size_t i = 0; i < engine->expected_count; i++) {
+        if (!bytes_equal(bytes_str(engine->expected[i].name), name))
+            continue;
+        free(engine->expected[i].name);
+        memmove(&engine->expected[i], &engine->expected[i + 1],
+                (engine->expected_count - i - 1) * sizeof(*engine->expected));
+        engine->expected_count--;
+        break;
+    }
+    hosts_check_barrier(engine);
+}
+
+void hosts_check_barrier(struct engine *engine)
+{
+    if (!engine->barrier || engine->expected_count)
+        return;
+    engine->barrier = false;
+    for (struct run *run = engine->live_first; run; run = run->next) {
+        run_update_held(engine, run);
+        /* A recovered cancel waited to learn which of its tasks are at hosts. */
+        for (uint32_t i = 0; run->cancelling && run->tasks && i < run->task_count; i++)
+            task_cancel(engine, run, i, "the run was cancelled");
+    }
+}
+
+void host_free(struct host *host)
+{
+    if (!host)
+        return;
+    for (uint32_t i = 0; i < host->function_count; i++)
+        free(host->functions[i]);
+    for (uint32_t i = 0; i < host->tag_count; i++)
+        free(host->tags[i]);
+    free(host->functions);
+    free(host->tags);
+    free(host->classes);
+    free(host->flight);
+    free(host->version);
+    free(host->name);
+    outbox_fini(&host->outbox);
+    free(host);
+}
+
+static void forget_open(struct engine *engine, struct host *host)
+{
+    if (!host->in_open)
+        return;
+    size_t at = 0;
+    while (engine->open_hosts[at] != host->index)
+        at++;
+    memmove(&engine->open_hosts[at], &engine->open_hosts[at + 1],
+            (engine->open_count - at - 1) * sizeof(*engine->open_hosts));
+    engine->open_count--;
+    host->in_open = false;
+}
+
+void host_remove(struct engine *engine, struct host *host)
+{
+    assert(!host->flight_count);
+    unbind(engine, host);
+    forget_open(engine, host);
+    index_remove(&engine->hosts_by_name, bytes_hash(host->name_bytes), host);
+    engine->hosts[host->index] = NULL;
+    host_free(host);
+}
+
+static void lose_flight(struct engine *engine, struct host *host)
+{
+    while (host->flight_count) {
+        struct flight flight = host->flight[host->flight_count - 1];
+        retry_lost(engine, flight.run, flight.task, host);
+    }
+}
+
+void host_lose(struct engine *engine, struct host *host, const char *why)
+{
+    if (host->state == HOST_LOST)
+        return;
+    host->state = HOST_LOST;
+    unbind(engine, host);
+    tell(engine, host, "lost", why);
+    order_add(engine, ORDER_LOG, "host lost host=%s reason=\"%s\" attempts=%zu", host->name, why,
+              host->flight_count);
+    lose_flight(engine, host);
+    save(engine, host, true);
+    host->synced = host->settled = false;
+    expected_done(engine, host->name_bytes);
+}
+
+/* ---- hello and sync ---- */
+
+static char **copy_names(const struct synk_bytes *names, size_t count)
+{
+    char **copies = mem_zalloc(count + 1, sizeof(*copies));
+    for (size_t i = 0; i < count; i++)
+        copies[i] = mem_strndup(names[i].data, names[i].size);
+    return copies;
+}
+
+static void take_hello(struct host *host, const struct msg_hello *hello)
+{
+    for (uint32_t i = 0; i < host->function_count; i++)
+        free(host->functions[i]);
+    for (uint32_t i = 0; i < host->tag_count; i++)
+        free(host->tags[i]);
+    free(host->functions);
+    free(host->tags);
+    free(host->version);
+    host->functions = copy_names(hello->functions, hello->function_count);
+    host->function_count = (uint32_t)hello->function_count;
+    host->tags = copy_names(hello->tags, hello->tag_count);
+    host->tag_count = (uint32_t)hello->tag_count;
+    host->version = mem_strndup(hello->version.data, hello->version.size);
+    host->class_count = 0;
+    if (host->classes)
+        free(host->classes);
+    host->classes = NULL;
+    host->slots = hello->slots;
+    host->pid = hello->pid;
+}
+
+static struct host *host_add(struct engine *engine, struct synk_bytes name)
+{
+    struct host *host = mem_zalloc(1, sizeof(*host));
+    host->name = mem_strndup(name.data, name.size);
+    host->name_bytes = bytes_of(host->name, name.size);
+    size_t at = 0;
+    while (at < engine->host_count && engine->hosts[at])
+        at++;
+    if (at == engine->host_count) {
+        engine->hosts = mem_grow(engine->hosts, &engine->host_capacity, engine->host_count + 1,
+                                 sizeof(*engine->hosts));
+        engine->host_count++;
+    }
+    host->index = (uint32_t)at;
+    engine->hosts[at] = host;
+    index_put(&engine->hosts_by_name, bytes_hash(host->name_bytes), host);
+    return host;
+}
+
+static void refuse(struct engine *engine, uint32_t peer, const char *text)
+{
+    struct buf *out = send_open(engine);
+    pack_map(out, 1);
+    pack_key(out, "text");
+    pack_cstr(out, text);
+    send_close(engine, SOCKET_HOSTS, peer, MSG_REFUSE, 0, false);
+}
+
+static void hello(struct engine *engine, const struct input *input)
+{
+    struct msg_hello hello;
+    if (msg_hello_decode(input->body, &engine->scratch, &hello, NULL) || !hello.slots ||
+        hello.slots > 65535 || !definition_id_is_valid(hello.name)) {
+        engine->counts.protocol_errors++;
+        refuse(engine, input->peer, "the hello does not decode");
+        return;
+    }
+    if (engine->shutdown) {
+        refuse(engine, input->peer, "shutting down");
+        return;
+    }
+    struct host *bound = host_of_peer(engine, input->peer);
+    struct host *host = host_find(engine, hello.name);
+    if (bound && bound != host)
+        unbind(engine, bound);
+    if (!host)
+        host = host_add(engine, hello.name);
+    unbind(engine, host);
+    if (host->instance != hello.instance) {
+        host->base_known = false;
+        host->applied = host->acked = 0;
+        host->draining = false;
+    }
+    take_hello(host, &hello);
+    host->instance = hello.instance;
+    host->is_local = strcmp(host->name, "local") == 0;
+    host->peer = input->peer;
+    host->connected = true;
+    index_put(&engine->hosts_by_peer, index_number(host->peer), host);
+    host->state = HOST_UP;
+    host->synced = host->settled = false;
+    host->hello_at = host->seen = engine->now;
+    host->seen_wall = engine->wall;
+    for (size_t i = 0; i < host->flight_count; i++)
+        host->flight[i].run->tasks[host->flight[i].task].flags |= TASK_UNLISTED;
+    struct msg_welcome welcome = {
+        .heartbeat_ms = (uint32_t)engine->config.heartbeat_ms,
+        .silence_ms = (uint32_t)(engine->config.lost_ms * 2 / 3),
+    };
+    msg_welcome_encode(&welcome, send_open(engine));
+    send_close(engine, SOCKET_HOSTS, host->peer, MSG_WELCOME, 0, false);
+}
+
+static void sync(struct engine *engine, struct host *host, const struct input *input)
+{
+    struct msg_attempt *attempts;
+    size_t count;
+    bool last;
+    if (msg_attempts_decode(input->body, &engine->scratch, &attempts, &count, &last, NULL)) {
+        engine->counts.protocol_errors++;
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        reports_listed(engine, host, &attempts[i]);
+    if (!last || host->synced)
+        return;
+    host->synced = true;
+    host->synced_at = engine->now;
+    host->received_since_sync = host->acked_since_sync = 0;
+    save(engine, host, false);
+    tell(engine, host, "up", NULL);
+    host_open(engine, host);
+}
+
+/* Everything that the host knew at its sync is known here: what is still doubted is gone. */
+static void settle(struct engine *engine, struct host *host)
+{
+    host->settled = true;
+    for (size_t i = 0; i < host->flight_count;) {
+        struct flight flight = host->flight[i];
+        struct task *task = &flight.run->tasks[flight.task];
+        if (!(task->flags & TASK_UNLISTED)) {
+            i++;
+            continue;
+        }
+        task->flags &= (uint8_t)~TASK_UNLISTED;
+        retry_lost(engine, flight.run, flight.task, host);
+    }
+    expected_done(engine, host->name_bytes);
+}
+
+static void heartbeat(struct engine *engine, struct host *host, const struct input *input)
+{
+    struct msg_heartbeat beat;
+    if (msg_heartbeat_decode(input->body, &beat, NULL)) {
+        engine->counts.protocol_errors++;
+        return;
+    }
+    host->running = beat.running;
+    host->queued = beat.queued;
+    host->rss_kib = beat.rss_kib;
+    host->cpu_us = beat.cpu_us;
+    send_empty(engine, host->peer, MSG_ALIVE, true);
+    uint64_t unacknowledged_here = host->received_since_sync > host->acked_since_sync
+                                       ? host->received_since_sync - host->acked_since_sync
+                                       : 0;
+    if (host->synced && !host->settled &&
+        (beat.unacknowledged <= unacknowledged_here ||
+         engine->now - host->synced_at >= SYNC_PATIENCE_MS))
+        settle(engine, host);
+}
+
+static void bye(struct engine *engine, struct host *host)
+{
+    tell(engine, host, "gone", "it said goodbye");
+    lose_flight(engine, host);
+    save(engine, host, true);
+    struct synk_bytes name = arena_copy(&engine->scratch, host->name_bytes);
+    host_remove(engine, host);
+    expected_done(engine, name);
+}
+
+void hosts_message(struct engine *engine, const struct input *input)
+{
+    if (input->header.type == MSG_HELLO) {
+        hello(engine, input);
+        return;
+    }
+    struct host *host = host_of_peer(engine, input->peer);
+    if (!host) {
+        send_empty(engine, input->peer, MSG_WHO, true);
+        return;
+    }
+    host->seen = engine->now;
+    host->seen_wall = engine->wall;
+    if (host->state == HOST_SUSPECT) {
+        host->state = HOST_UP;
+        tell(engine, host, "up", NULL);
+        host_open(engine, host);
+    }
+    switch (input->header.type) {
+    case MSG_SYNC:
+        sync(engine, host, input);
+        return;
+    case MSG_HEARTBEAT:
+        heartbeat(engine, host, input);
+        return;
+    case MSG_BYE:
+        bye(engine, host);
+        return;
+    case MSG_LOG_DATA:
+        logs_data(engine, input);
+        return;
+    case MSG_STARTED:
+        reports_started(engine, host, input);
+        return;
+    case MSG_PROGRESS:
+        reports_progress(engine, host, input);
+        return;
+    case MSG_REPORT:
+        reports_message(engine, host, input);
+        return;
+    case MSG_REJECT:
+        reports_reject(engine, host, input);
+        return;
+    default:
+        engine->counts.protocol_errors++;
+    }
+}
+
+void hosts_peer_gone(struct engine *engine, uint32_t peer)
+{
+    struct host *host = host_of_peer(engine, peer);
+    if (!host)
+        return;
+    unbind(engine, host);
+    host->synced = host->settled = false;
+}
+
+/* ---- liveness ---- */
+
+void hosts_restart_silence(struct engine *engine)
+{
+    for (size_t i = 0; i < engine->host_count; i++)
+        if (engine->hosts[i])
+            engine->hosts[i]->seen = engine->now;
+    if (engine->barrier)
+        engine->barrier_since = engine->now;
+}
+
+void hosts_timer(struct engine *engine)
+{
+    const struct engine_config *config = &engine->config;
+    for (size_t i = 0; i < engine->host_count; i++) {
+        struct host *host = engine->hosts[i];
+        if (!host)
+            continue;
+        int64_t silence = engine->now - host->seen;
+        if (host->state == HOST_LOST) {
+            if (silence > config->lost_ms + LOST_HOST_SHOWN_MS)
+                host_remove(engine, host);
+        } else if (silence >= config->lost_ms) {
+            host_lose(engine, host, "it was not heard from");
+        } else if (silence >= config->suspect_ms && host->state == HOST_UP) {
+            host->state = HOST_SUSPECT;
+            tell(engine, host, "suspect", NULL);
+        } else if (host->connected && !host->synced &&
+                   engine->now - host->hello_at >= SYNC_PATIENCE_MS) {
+            host->hello_at = engine->now;
+            send_empty(engine, host->peer, MSG_WHO, true);
+        }
+    }
+    if (engine->barrier && engine->now - engine->barrier_since >= config->lost_ms) {
+        while (engine->expected_count) {
+            struct expected_host *expected = &engine->expected[engine->expected_count - 1];
+            struct host *host = host_find(engine, bytes_str(expected->name));
+            if (host && host->connected)
+                break; /* it is back, and its own silence decides */
+            struct record *record = batch_add(&engine->effects->batch, RECORD_HOST);
+            record->remove = true;
+            record->host.name = keep_bytes(engine, bytes_str(expected->name));
+            expected_done(engine, bytes_str(expected->name));
+        }
+    }
+    timers_set(&engine->timers, engine->now + (config->heartbeat_ms + 1) / 2, TIMER_HOSTS, 0, 0);
+}
+
+/* ---- what is sent to hosts ---- */
+
+void host_cancel_attempt(struct engine *engine, struct host *host, struct attempt_id id,
+                         const char *reason)
+{
+    if (!host->connected)
+        return;
+    struct outbox *outbox = &host->outbox;
+    outbox->cancels = mem_grow(outbox->cancels, &outbox->cancel_capacity,
+                               outbox->cancel_count + 1, sizeof(*outbox->cancels));
+    outbox->cancels[outbox->cancel_count++] = (struct msg_attempt){
+        .id = id, .reason = arena_copy(&engine->scratch, bytes_str(reason))};
+    engine->cancels_due = true;
+}
+
+void hosts_send_cancels(struct engine *engine)
+{
+    if (!engine->cancels_due)
+        return;
+    engine->cancels_due = false;
+    for (size_t i = 0; i < engine->host_count; i++) {
+        struct host *host = engine->hosts[i];
+        /* 10,000 items of some 60 bytes stay far below a frame. */
+        for (size_t at = 0; host && at < host->outbox.cancel_count; at += 10000) {
+            size_t count = host->outbox.cancel_count - at;
+            count = count > 10000 ? 10000 : count;
+            msg_attempts_encode(host->outbox.cancels + at, count, true, send_open(engine));
+            send_close(engine, SOCKET_HOSTS, host->peer, MSG_CANCEL_ATTEMPT, 0, true);
+        }
+        if (host)
+            host->outbox.cancel_count = 0;
+    }
+}
+
+void hosts_send_acks(struct engine *engine)
+{
+    if (!engine->acks_due)
+        return;
+    engine->acks_due = false;
+    for (size_t i = 0; i < engine->host_count; i++) {
+        struct host *host = engine->hosts[i];
+        if (!host || !host->connected || !host->base_known || host->acked == host->applied)
+            continue;
+        host->acked = host->applied;
+        host->acked_since_sync = host->received_since_sync;
+        msg_ack_encode(host->applied, send_open(engine));
+        send_close(engine, SOCKET_HOSTS, host->peer, MSG_ACK, 0, false);
+    }
+}
+
+void hosts_drain_all(struct engine *engine)
+{
+    for (size_t i = 0; i < engine->host_count; i++) {
+        struct host *host = engine->hosts[i];
+        if (!host || !host->connected)
+            continue;
+        host->draining = true;
+        send_empty(engine, host->peer, MSG_DRAIN, false);
+    }
+}
+
+void host_encode(const struct engine *engine, const struct host *host, struct buf *out)
+{
+    pack_map(out, 10);
+    pack_key(out, "name");
+    pack_string(out, host->name_bytes);
+    pack_key(out, "pid");
+    pack_int(out, host->pid);
+    pack_key(out, "version");
+    pack_cstr(out, host->version);
+    pack_key(out, "state");
+    pack_cstr(out, host_state_name(host));
+    pack_key(out, "slots");
+    pack_uint(out, host->slots);
+    size_t running = 0;
+    for (size_t i = 0; i < host->flight_count; i++)
+        running += host->flight[i].run->tasks[host->flight[i].task].state == TASK_RUNNING;
+    pack_key(out, "running");
+    pack_uint(out, running);
+    pack_key(out, "queued");
+    pack_uint(out, host->flight_count - running);
+    pack_key(out, "functions");
+    pack_array(out, host->function_count);
+    for (uint32_t i = 0; i < host->function_count; i++)
+        pack_cstr(out, host->functions[i]);
+    pack_key(out, "tags");
+    pack_array(out, host->tag_count);
+    for (uint32_t i = 0; i < host->tag_count; i++)
+        pack_cstr(out, host->tags[i]);
+    pack_key(out, "lastSeenMs");
+    pack_int(out, engine->now - host->seen);
+}

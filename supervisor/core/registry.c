@@ -1,0 +1,424 @@
+/*
+ * The registry: units, their versions, what is remembered about them, and how they are shown.
+ * A released unit keeps its entry until the engine ends: runs and finished runs refer to it.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "supervisor/core/parts.h"
+
+static bool same_unit(const void *item, const void *key)
+{
+    return bytes_equal(((const struct unit *)item)->id, *(const struct synk_bytes *)key);
+}
+
+struct unit *unit_find(const struct engine *engine, struct synk_bytes id)
+{
+    return index_find(&engine->units_by_id, bytes_hash(id), same_unit, &id);
+}
+
+struct unit *unit_add(struct engine *engine, struct synk_bytes id)
+{
+    struct unit *unit = unit_find(engine, id);
+    if (unit)
+        return unit;
+    unit = mem_zalloc(1, sizeof(*unit));
+    unit->id_text = mem_strndup(id.data, id.size);
+    unit->id = bytes_of(unit->id_text, id.size);
+    unit->enabled = true;
+    unit->serial = (uint32_t)engine->unit_count;
+    engine->units = mem_grow(engine->units, &engine->unit_capacity, engine->unit_count + 1,
+                             sizeof(*engine->units));
+    engine->units[engine->unit_count++] = unit;
+    index_put(&engine->units_by_id, bytes_hash(unit->id), unit);
+    return unit;
+}
+
+void unit_free(struct unit *unit)
+{
+    while (unit->versions) {
+        struct version *next = unit->versions->next;
+        version_free(unit->versions);
+        unit->versions = next;
+    }
+    for (size_t i = 0; i < unit->paused_worker_count; i++)
+        free(unit->paused_workers[i]);
+    free(unit->paused_workers);
+    free(unit->id_text);
+    free(unit);
+}
+
+void unit_touch(struct engine *engine, struct unit *unit)
+{
+    if (unit->dirty)
+        return;
+    unit->dirty = true;
+    engine->dirty_units = mem_grow(engine->dirty_units, &engine->dirty_unit_capacity,
+                                   engine->dirty_unit_count + 1, sizeof(*engine->dirty_units));
+    engine->dirty_units[engine->dirty_unit_count++] = unit;
+}
+
+void unit_save(struct engine *engine, struct unit *unit)
+{
+    unit->dirty = false;
+    struct record *record = batch_add(&engine->effects->batch, RECORD_UNIT);
+    if (!unit->current && unit != engine->pool) {
+        record->remove = true;
+        record->unit.id = keep_bytes(engine, unit->id);
+        return;
+    }
+    struct buf *out = &engine->scratch_buf;
+    buf_clear(out);
+    execution_encode(&unit->execution, out);
+    record->unit = (struct unit_record){
+        .id = keep_bytes(engine, unit->id),
+        .version = unit->current ? unit->current->number : 0,
+        .enabled = unit->enabled,
+        .paused = unit->paused,
+        .last_number = unit->last_number,
+        .success_count = unit->success_count,
+        .run_count = unit->run_count,
+        .last_run_at = unit->last_run_at,
+        .due_at = unit->due_at,
+        .status = (uint8_t)unit->status,
+        .execution = keep_bytes(engine, buf_bytes(out)),
+    };
+}
+
+enum unit_status unit_shown_status(const struct unit *unit)
+{
+    return unit->paused ? UNIT_PAUSED : unit->status;
+}
+
+static void tell_updated(struct engine *engine, struct unit *unit, const char *reason,
+                         const char *previous, const char *current)
+{
+    struct buf *out = &engine->scratch_buf;
+    buf_clear(out);
+    pack_map(out, previous ? 3 : 1);
+    pack_key(out, "reason");
+    pack_cstr(out, reason);
+    if (previous) {
+        pack_key(out, "previous");
+        pack_cstr(out, previous);
+        pack_key(out, "current");
+        pack_cstr(out, current);
+    }
+    struct synk_bytes payload = arena_copy(&engine->scratch, buf_bytes(out));
+    event_emit(engine,
+               &(struct event){.type = EVENT_UPDATED, .unit = unit, .payload = payload});
+}
+
+void unit_set_status(struct engine *engine, struct unit *unit, enum unit_status status)
+{
+    if (unit->status == status)
+        return;
+    const char *previous = unit_status_name(unit_shown_status(unit));
+    unit->status = status;
+    unit_touch(engine, unit);
+    const char *current = unit_status_name(unit_shown_status(unit));
+    if (strcmp(previous, current) != 0)
+        tell_updated(engine, unit, "status-change", previous, current);
+}
+
+static void save_version(struct engine *engine, const struct version *version)
+{
+    struct batch *batch = &engine->effects->batch;
+    const struct definition *definition = version->definition;
+    uint32_t workers = definition->kind == UNIT_PROCESS ? definition->worker_count : 0;
+    struct buf out = {0};
+    definition_encode_header(definition, &out);
+    struct record *record = batch_add(batch, RECORD_DEFINITION);
+    struct synk_bytes unit = keep_bytes(engine, version->unit->id);
+    record->definition = (struct definition_record){unit, version->number, workers,
+                                                    keep_bytes(engine, buf_bytes(&out))};
+    for (uint32_t i = 0; i < workers; i++) {
+        buf_clear(&out);
+        definition_encode_worker(definition, i, &out);
+        record = batch_add(batch, RECORD_WORKER);
+        record->worker = (struct worker_record){unit, version->number, i,
+                                                keep_bytes(engine, buf_bytes(&out))};
+    }
+    buf_fini(&out);
+}
+
+void version_unref(struct engine *engine, struct version *version)
+{
+    if (!version || --version->references)
+        return;
+    if (engine->effects) {
+        struct record *record = batch_add(&engine->effects->batch, RECORD_DEFINITION);
+        record->remove = true;
+        record->definition.unit = keep_bytes(engine, version->unit->id);
+        record->definition.version = version->number;
+    }
+    struct version **link = &version->unit->versions;
+    while (*link != version)
+        link = &(*link)->next;
+    *link = version->next;
+    version_free(version);
+}
+
+void unit_put_version(struct engine *engine, struct unit *unit, struct definition *definition,
+                      bool save)
+{
+    const struct unit_options *options = definition->unit;
+    const struct unit_options *old = unit->current ? unit->current->definition->unit : NULL;
+    /* What was paused or disabled at run time stays so, unless the file changes that very field. */
+    if (!old || old->paused != options->paused)
+        unit->paused = options->paused;
+    if (!old || old->enabled != options->enabled)
+        unit->enabled = options->enabled;
+    engine->milestone_units += options->run_on_milestone != NULL;
+    engine->milestone_units -= old && old->run_on_milestone;
+    struct version *version =
+        version_new(engine, unit, ++unit->last_version, definition_ref(definition));
+    version->references = 1;
+    struct version *before = unit->current;
+    unit->current = version;
+    if (save)
+        save_version(engine, version);
+    if (before) {
+        version_unref(engine, before);
+        tell_updated(engine, unit, "config-change", NULL, NULL);
+    } else {
+        unit->status = UNIT_IDLE;
+        tell_updated(engine, unit, "created", NULL, NULL);
+    }
+    unit_touch(engine, unit);
+    for (struct run *run = unit->first_run; run; run = run->unit_next)
+        run_update_held(engine, run);
+}
+
+void unit_release(struct engine *engine, struct unit *unit)
+{
+    engine->milestone_units -= unit->current->definition->unit->run_on_milestone != NULL;
+    milestone_unit(engine, unit, "released", (struct synk_bytes){0});
+    version_unref(engine, unit->current);
+    unit->current = NULL;
+    unit->due = unit->due_at = 0;
+    unit->status = UNIT_IDLE;
+    unit->paused = false;
+    unit_touch(engine, unit);
+}
+
+bool unit_worker_is_paused(const struct unit *unit, const char *worker)
+{
+    for (size_t i = 0; i < unit->paused_worker_count; i++)
+        if (strcmp(unit->paused_workers[i], worker) == 0)
+            return true;
+    return false;
+}
+
+void unit_set_paused(struct engine *engine, struct unit *unit, bool paused)
+{
+    if (unit->paused == paused)
+        return;
+    const char *previous = unit_status_name(unit_shown_status(unit));
+    unit->paused = paused;
+    unit_touch(engine, unit);
+    tell_updated(engine, unit, "status-change", previous,
+                 unit_status_name(unit_shown_status(unit)));
+    for (struct run *run = unit->first_run; run; run = run->unit_next)
+        run_update_held(engine, run);
+    if (!paused) {
+        milestone_unit(engine, unit, "unpaused", (struct synk_bytes){0});
+        run_start_queued(engine, unit);
+    }
+}
+
+/* Puts ready tasks of the worker into the lane where they belong now. */
+static void requeue_worker(struct engine *engine, struct unit *unit, const char *worker)
+{
+    for (struct run *run = unit->first_run; run; run = run->unit_next) {
+        if (!run->tasks || !run->version)
+            continue;
+        for (uint32_t i = 0; i < run->task_count; i++) {
+            if (run->tasks[i].state != TASK_READY || strcmp(task_worker_id(run, i), worker) != 0)
+                continue;
+            uint32_t queue;
+            version_settings(engine, run, i, &queue);
+            lane_remove(engine, run, i);
+            lane_push(engine, run, i,
+                      unit_worker_is_paused(unit, worker) ? NULL : engine->queues[queue]);
+        }
+    }
+}
+
+bool unit_set_worker_paused(struct engine *engine, struct unit *unit, struct synk_bytes worker,
+                            bool paused)
+{
+    char *text = mem_strndup(worker.data, worker.size);
+    bool changes = unit_worker_is_paused(unit, text) != paused;
+    if (!changes) {
+        free(text);
+        return false;
+    }
+    if (paused) {
+        unit->paused_workers =
+            mem_grow(unit->paused_workers, &unit->paused_worker_capacity,
+                     unit->paused_worker_count + 1, sizeof(*unit->paused_workers));
+        unit->paused_workers[unit->paused_worker_count++] = mem_strdup(text);
+    } else {
+        size_t at = 0;
+        while (strcmp(unit->paused_workers[at], text) != 0)
+            at++;
+        free(unit->paused_workers[at]);
+        memmove(&unit->paused_workers[at], &unit->paused_workers[at + 1],
+                (unit->paused_worker_count - at - 1) * sizeof(*unit->paused_workers));
+        unit->paused_worker_count--;
+    }
+    if (engine->effects) {
+        char id[2 * LIMIT_ID_BYTES + 2];
+        snprintf(id, sizeof(id), "%s/%s", unit->id_text, text);
+        struct record *record = batch_add(&engine->effects->batch, RECORD_UNIT);
+        record->remove = !paused;
+        record->unit.id = keep_bytes(engine, bytes_str(id));
+        record->unit.enabled = true;
+        record->unit.paused = paused;
+        requeue_worker(engine, unit, text);
+    }
+    free(text);
+    return true;
+}
+
+enum synk_status unit_resolve(struct engine *engine, struct synk_bytes text,
+                              struct unit **ret_unit, uint32_t *ret_worker,
+                              struct synk_error *error)
+{
+    const char *slash = text.size ? memchr(text.data, '/', text.size) : NULL;
+    int size = (int)(text.size > 2 * LIMIT_ID_BYTES + 1 ? 2 * LIMIT_ID_BYTES + 1 : text.size);
+    if (slash) {
+        size_t first = (size_t)(slash - (const char *)text.data);
+        struct unit *unit = unit_find(engine, bytes_of(text.data, first));
+        uint32_t worker = NONE;
+        if (unit && unit->current)
+            worker = definition_find_worker(unit->current->definition,
+                                            bytes_of(slash + 1, text.size - first - 1));
+        if (worker == NONE)
+            return status_fail(error, SYNK_NOT_FOUND, "there is no worker '%.*s'", size,
+                               (const char *)text.data);
+        *ret_unit = unit;
+        *ret_worker = worker;
+        return SYNK_OK;
+    }
+    struct unit *unit = unit_find(engine, text);
+    if (unit && (unit->current || unit == engine->pool)) {
+        *ret_unit = unit;
+        *ret_worker = NONE;
+        return SYNK_OK;
+    }
+    struct unit *found = NULL;
+    for (size_t i = 0; i < engine->unit_count; i++) {
+        struct unit *candidate = engine->units[i];
+        if (!candidate->current || candidate->current->definition->kind != UNIT_PROCESS)
+            continue;
+        uint32_t worker = definition_find_worker(candidate->current->definition, text);
+        if (worker == NONE)
+            continue;
+        if (found)
+            return status_fail(error, SYNK_INVALID,
+                               "'%.*s' is a worker of '%s' and of '%s': write PROCESS/WORKER", size,
+                               (const char *)text.data, found->id_text, candidate->id_text);
+        found = candidate;
+        *ret_worker = worker;
+    }
+    if (!found)
+        return status_fail(error, SYNK_NOT_FOUND, "there is no unit '%.*s'", size,
+                           (const char *)text.data);
+    *ret_unit = found;
+    return SYNK_OK;
+}
+
+void unit_encode(const struct engine *engine, const struct unit *unit, bool with_definition,
+                 struct buf *out)
+{
+    (void)engine;
+    const struct definition *definition = unit->current ? unit->current->definition : NULL;
+    pack_map(out, with_definition ? 13 : 12);
+    pack_key(out, "id");
+    pack_string(out, unit->id);
+    pack_key(out, "kind");
+    pack_cstr(out, definition && definition->kind == UNIT_PROCESS ? "process" : "worker");
+    pack_key(out, "status");
+    pack_cstr(out, unit_status_name(unit_shown_status(unit)));
+    pack_key(out, "enabled");
+    pack_bool(out, unit->enabled);
+    pack_key(out, "paused");
+    pack_bool(out, unit->paused);
+    pack_key(out, "version");
+    pack_uint(out, unit->current ? unit->current->number : 0);
+    pack_key(out, "runCount");
+    pack_uint(out, unit->run_count);
+    pack_key(out, "successCount");
+    pack_uint(out, unit->success_count);
+    pack_key(out, "lastRunAt");
+    unit->last_run_at ? pack_int(out, unit->last_run_at) : pack_null(out);
+    pack_key(out, "dueAt");
+    unit->due_at ? pack_int(out, unit->due_at) : pack_null(out);
+    pack_key(out, "lastRun");
+    if (unit->last_number) {
+        char label[LIMIT_ID_BYTES + 32];
+        snprintf(label, sizeof(label), "%s#%llu", unit->id_text,
+                 (unsigned long long)unit->last_number);
+        pack_cstr(out, label);
+    } else {
+        pack_null(out);
+    }
+    pack_key(out, "averageExecutionMs");
+    const struct execution *execution = &unit->execution;
+    execution->count ? pack_int(out, (int64_t)(execution->total_ms / execution->count))
+                     : pack_null(out);
+    if (with_definition) {
+        pack_key(out, "definition");
+        definition ? definition_encode(definition, out) : pack_null(out);
+    }
+}
+
+void execution_add(struct execution *execution, int64_t took_ms)
+{
+    uint32_t ms = took_ms < 0 ? 0 : took_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)took_ms;
+    execution->recent_ms[execution->count % 10] = ms;
+    execution->count++;
+    execution->total_ms += ms;
+    unsigned bucket = 0;
+    while (bucket < 31 && (ms >> bucket) > 1)
+        bucket++;
+    execution->histogram[bucket]++;
+}
+
+void execution_encode(const struct execution *execution, struct buf *out)
+{
+    uint32_t recent = execution->count < 10 ? (uint32_t)execution->count : 10;
+    uint32_t buckets = 32;
+    while (buckets && !execution->histogram[buckets - 1])
+        buckets--;
+    pack_array(out, 4);
+    pack_uint(out, execution->count);
+    pack_uint(out, execution->total_ms);
+    pack_array(out, recent);
+    for (uint32_t i = 0; i < recent; i++)
+        pack_uint(out, execution->recent_ms[i]);
+    pack_array(out, buckets);
+    for (uint32_t i = 0; i < buckets; i++)
+        pack_uint(out, execution->histogram[i]);
+}
+
+void execution_decode(struct execution *execution, struct synk_bytes bytes)
+{
+    struct synk_document *document = NULL;
+    if (!bytes.size || synk_document_decode(bytes, &document, NULL))
+        return;
+    const struct synk_value *root = synk_document_root(document);
+    *execution = (struct execution){
+        .count = (uint64_t)synk_value_int(synk_value_at(root, 0), 0),
+        .total_ms = (uint64_t)synk_value_int(synk_value_at(root, 1), 0),
+    };
+    for (size_t i = 0; i < 10; i++)
+        execution->recent_ms[i] =
+            (uint32_t)synk_value_int(synk_value_at(synk_value_at(root, 2), i), 0);
+    for (size_t i = 0; i < 32; i++)
+        execution->histogram[i] =
+            (uint32_t)synk_value_int(synk_value_at(synk_value_at(root, 3), i), 0);
+    synk_document_free(document);
+}

@@ -1,0 +1,231 @@
+/*
+ * What hosts tell of attempts: started, progress, results, milestones, rejections, and the list of
+ * a sync.
+ *
+ * A result counts for the current attempt only: the task is at that host and (epoch, attempt) are
+ * equal. One exception: a task that was recovered as ready or waiting for its retry, of which an attempt
+ * newer than all recorded ones is told, was dispatched by an earlier life of the supervisor; the
+ * attempt is taken as current. Everything else is acknowledged and not applied.
+ */
+#include <stdlib.h>
+
+#include "supervisor/core/parts.h"
+
+/* Whether the attempt was handed out by an earlier life and not recorded. */
+static bool is_unrecorded(const struct run *run, const struct task *task, struct attempt_id id)
+{
+    return run->recovered && (task->state == TASK_READY || task->state == TASK_RETRY_WAIT) &&
+           id.attempt > task->attempts;
+}
+
+static void adopt(struct engine *engine, struct run *run, struct host *host,
+                  const struct attempt_id *id, bool running, int64_t at)
+{
+    struct task *task = &run->tasks[id->task];
+    task_detach(engine, run, id->task);
+    task->attempts = id->attempt;
+    task->epoch = id->epoch;
+    task->flags &= (uint8_t)~(TASK_START_TOLD | TASK_CANCEL_SENT | TASK_UNLISTED | TASK_STARTED);
+    task_attach(engine, run, id->task, host, running ? TASK_RUNNING : TASK_DISPATCHED);
+    if (running) {
+        /* Its start was told before the restart, or is told once more: at least once. */
+        task->at = at ? at : engine->wall;
+        task->flags |= TASK_STARTED | TASK_START_TOLD;
+    }
+}
+
+static struct run *run_with_task(struct engine *engine, struct attempt_id id)
+{
+    struct run *run = run_find(engine, id.run);
+    return run && run->tasks && id.task < run->task_count ? run : NULL;
+}
+
+static bool is_current(const struct task *task, const struct host *host, struct attempt_id id)
+{
+    return (task->state == TASK_DISPATCHED || task->state == TASK_RUNNING) &&
+           task->host == host->index && task->epoch == id.epoch && task->attempts == id.attempt;
+}
+
+void reports_listed(struct engine *engine, struct host *host, const struct msg_attempt *attempt)
+{
+    struct run *run = run_with_task(engine, attempt->id);
+    struct task *task = run ? &run->tasks[attempt->id.task] : NULL;
+    bool running = attempt->phase == PHASE_RUNNING;
+    if (task && is_current(task, host, attempt->id)) {
+        task->flags &= (uint8_t)~TASK_UNLISTED;
+        if (running && task->state == TASK_DISPATCHED) {
+            task_move(engine, run, attempt->id.task, TASK_RUNNING);
+            task->at = attempt->at ? attempt->at : engine->wall;
+            task_tell_start(engine, run, attempt->id.task);
+        }
+        if (task->flags & TASK_CANCEL_SENT) /* the cancel may have been lost with the connection */
+            host_cancel_attempt(engine, host, attempt->id, "cancel");
+        return;
+    }
+    if (task && is_unrecorded(run, task, attempt->id)) {
+        adopt(engine, run, host, &attempt->id, running, attempt->at);
+        if (run->cancelling)
+            task_cancel(engine, run, attempt->id.task, "cancel");
+        return;
+    }
+    host_cancel_attempt(engine, host, attempt->id, "superseded");
+}
+
+void reports_started(struct engine *engine, struct host *host, const struct input *input)
+{
+    struct msg_attempt *attempts;
+    size_t count;
+    bool last;
+    if (msg_attempts_decode(input->body, &engine->scratch, &attempts, &count, &last, NULL)) {
+        engine->counts.protocol_errors++;
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct run *run = run_with_task(engine, attempts[i].id);
+        struct task *task = run ? &run->tasks[attempts[i].id.task] : NULL;
+        if (!task || !is_current(task, host, attempts[i].id) || task->state != TASK_DISPATCHED)
+            continue;
+        task_move(engine, run, attempts[i].id.task, TASK_RUNNING);
+        task->at = attempts[i].at ? attempts[i].at : engine->wall;
+        task_tell_start(engine, run, attempts[i].id.task);
+    }
+}
+
+void reports_progress(struct engine *engine, struct host *host, const struct input *input)
+{
+    struct msg_attempt *attempts;
+    size_t count;
+    bool last;
+    if (msg_attempts_decode(input->body, &engine->scratch, &attempts, &count, &last, NULL)) {
+        engine->counts.protocol_errors++;
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct run *run = run_with_task(engine, attempts[i].id);
+        struct task *task = run ? &run->tasks[attempts[i].id.task] : NULL;
+        if (task && is_current(task, host, attempts[i].id))
+            task_extra(task)->progress = (float)attempts[i].progress;
+    }
+}
+
+void reports_reject(struct engine *engine, struct host *host, const struct input *input)
+{
+    struct msg_attempt *attempts;
+    size_t count;
+    bool last;
+    if (msg_attempts_decode(input->body, &engine->scratch, &attempts, &count, &last, NULL)) {
+        engine->counts.protocol_errors++;
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct run *run = run_with_task(engine, attempts[i].id);
+        struct task *task = run ? &run->tasks[attempts[i].id.task] : NULL;
+        if (task && is_current(task, host, attempts[i].id) && task->state == TASK_DISPATCHED)
+            retry_uncounted(engine, run, attempts[i].id.task);
+    }
+}
+
+static void stale(struct engine *engine, const struct host *host, struct run *run,
+                  const struct msg_report *report)
+{
+    engine->counts.results_stale++;
+    if (!run)
+        return;
+    char number[16];
+    event_emit(engine, &(struct event){
+                           .type = EVENT_STALE,
+                           .run = run,
+                           .worker = run->tasks
+                                         ? task_worker_name(run, report->id.task, number)
+                                         : (struct synk_bytes){0},
+                           .attempt = report->id.attempt,
+                           .payload = payload_text(engine, "host", host->name_bytes),
+                       });
+}
+
+static void take_result(struct engine *engine, struct host *host,
+                        const struct msg_report *report)
+{
+    struct run *run = run_find(engine, report->id.run);
+    if (!run || (run->tasks && report->id.task >= run->task_count)) {
+        stale(engine, host, NULL, report);
+        return;
+    }
+    if (!run->tasks) {
+        /* Its tasks are no longer in memory: mostly a report sent again. */
+        engine->counts.results_duplicate++;
+        return;
+    }
+    struct task *task = &run->tasks[report->id.task];
+    if (is_unrecorded(run, task, report->id)) {
+        adopt(engine, run, host, &report->id, false, 0);
+    } else if (!is_current(task, host, report->id)) {
+        if (task_state_is_final(task->state) && task->epoch == report->id.epoch &&
+            task->attempts == report->id.attempt)
+            engine->counts.results_duplicate++;
+        else
+            stale(engine, host, run, report);
+        return;
+    }
+    engine->counts.results_applied++;
+    if (report->outcome == OUTCOME_SUCCEEDED) {
+        uint32_t queue;
+        if (run->pool)
+            queue = run->pool->queue;
+        else
+            version_settings(engine, run, report->id.task, &queue);
+        function_measured(engine, queue, report->execution_us);
+    }
+    task->flags &= (uint8_t)~TASK_UNLISTED;
+    retry_outcome(engine, run, report->id.task, host, report);
+}
+
+static void take_milestone(struct engine *engine, const struct msg_report *report)
+{
+    struct run *run = run_find(engine, report->id.run);
+    if (!run || report->id.task >= run->task_count)
+        return;
+    char number[16];
+    milestone_emit(engine, run->unit, run,
+                   run->tasks ? task_worker_name(run, report->id.task, number)
+                              : (struct synk_bytes){0},
+                   report->name, report->payload);
+}
+
+void reports_message(struct engine *engine, struct host *host, const struct input *input)
+{
+    struct msg_report *reports;
+    size_t count;
+    if (msg_reports_decode(input->body, &engine->scratch, &reports, &count, NULL)) {
+        engine->counts.protocol_errors++;
+        return;
+    }
+    /* Before the sync is through its place among the host's messages is unknown: it comes again. */
+    if (!host->synced || !count)
+        return;
+    uint64_t first = input->header.sequence;
+    if (!host->base_known) {
+        host->base_known = true;
+        host->applied = host->acked = first ? first - 1 : 0;
+    }
+    if (first > host->applied + 1) {
+        /* Something before it was lost: a new hello makes the host send everything again. */
+        pack_map(send_open(engine), 0);
+        send_close(engine, SOCKET_HOSTS, host->peer, MSG_WHO, 0, true);
+        return;
+    }
+    engine->acks_due = true;
+    /* What was seen before is acknowledged again: the acknowledgement was lost. */
+    if (first + count - 1 <= host->applied)
+        host->acked = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (first + i <= host->applied)
+            continue;
+        host->applied = first + i;
+        host->received_since_sync++;
+        if (reports[i].kind == REPORT_RESULT)
+            take_result(engine, host, &reports[i]);
+        else
+            take_milestone(engine, &reports[i]);
+    }
+}

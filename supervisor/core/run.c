@@ -1,0 +1,573 @@
+/*
+ * Runs: created, held back, started, advanced by their mode, cancelled, ended.
+ *
+ * A run is unfinished (queued or running: in engine.live and in its unit's list) or finished (in
+ * engine.finished, without tasks). Its lanes are in the queues exactly while it is not held.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "supervisor/core/parts.h"
+
+struct run *run_find(struct engine *engine, uint64_t id)
+{
+    if (engine->last_found && engine->last_found->id == id)
+        return engine->last_found;
+    struct run *run = index_find(&engine->runs_by_id, index_number(id), NULL, NULL);
+    if (run)
+        engine->last_found = run;
+    return run;
+}
+
+static uint64_t number_hash(const struct unit *unit, uint64_t number)
+{
+    return index_number(((uint64_t)(unit->serial + 1) << 40) ^ number);
+}
+
+struct number_key {
+    const struct unit *unit;
+    uint64_t number;
+};
+
+static bool same_number(const void *item, const void *key)
+{
+    const struct run *run = item;
+    const struct number_key *wanted = key;
+    return run->unit == wanted->unit && run->number == wanted->number;
+}
+
+struct run *run_find_number(const struct engine *engine, const struct unit *unit, uint64_t number)
+{
+    struct number_key key = {unit, number};
+    return index_find(&engine->runs_by_number, number_hash(unit, number), same_number, &key);
+}
+
+void run_name(struct engine *engine, struct run *run)
+{
+    char label[2 * LIMIT_ID_BYTES + 32];
+    if (run->worker != NONE && run->version && run->version->definition->kind == UNIT_PROCESS)
+        snprintf(label, sizeof(label), "%s/%s#%llu", run->unit->id_text,
+                 run->version->definition->workers[run->worker].id,
+                 (unsigned long long)run->number);
+    else
+        snprintf(label, sizeof(label), "%s#%llu", run->unit->id_text,
+                 (unsigned long long)run->number);
+    run->label = mem_strdup(label);
+    struct buf out = {0};
+    pack_key(&out, "unit");
+    pack_string(&out, run->unit->id);
+    pack_key(&out, "run");
+    pack_cstr(&out, label);
+    run->prefix = buf_bytes(&out);
+    index_put(&engine->runs_by_id, index_number(run->id), run);
+    index_put(&engine->runs_by_number, number_hash(run->unit, run->number), run);
+}
+
+void run_link_live(struct engine *engine, struct run *run)
+{
+    run->previous = engine->live_last;
+    run->next = NULL;
+    *(engine->live_last ? &engine->live_last->next : &engine->live_first) = run;
+    engine->live_last = run;
+    struct unit *unit = run->unit;
+    run->unit_previous = unit->last_run;
+    run->unit_next = NULL;
+    *(unit->last_run ? &unit->last_run->unit_next : &unit->first_run) = run;
+    unit->last_run = run;
+    unit->live_runs++;
+    engine->counts.live_runs++;
+    engine->had_run = true;
+}
+
+static void unlink_live(struct engine *engine, struct run *run)
+{
+    *(run->previous ? &run->previous->next : &engine->live_first) = run->next;
+    *(run->next ? &run->next->previous : &engine->live_last) = run->previous;
+    struct unit *unit = run->unit;
+    *(run->unit_previous ? &run->unit_previous->unit_next : &unit->first_run) = run->unit_next;
+    *(run->unit_next ? &run->unit_next->unit_previous : &unit->last_run) = run->unit_previous;
+    run->next = run->previous = run->unit_next = run->unit_previous = NULL;
+    unit->live_runs--;
+    engine->counts.live_runs--;
+}
+
+void run_link_finished(struct engine *engine, struct run *run)
+{
+    run->previous = engine->finished_last;
+    run->next = NULL;
+    *(engine->finished_last ? &engine->finished_last->next : &engine->finished_first) = run;
+    engine->finished_last = run;
+    engine->finished_count++;
+}
+
+void run_unlink_finished(struct engine *engine, struct run *run)
+{
+    *(run->previous ? &run->previous->next : &engine->finished_first) = run->next;
+    *(run->next ? &run->next->previous : &engine->finished_last) = run->previous;
+    run->next = run->previous = NULL;
+    engine->finished_count--;
+    index_remove(&engine->runs_by_id, index_number(run->id), run);
+    index_remove(&engine->runs_by_number, number_hash(run->unit, run->number), run);
+    if (engine->last_found == run)
+        engine->last_found = NULL;
+}
+
+void run_free_tasks(struct run *run)
+{
+    for (uint32_t i = 0; run->tasks && i < run->task_count; i++)
+        task_extra_free(&run->tasks[i]);
+    free(run->tasks);
+    run->tasks = NULL;
+    for (size_t i = 0; i < run->lane_count; i++) {
+        assert(!run->lanes[i]->linked);
+        free(run->lanes[i]);
+    }
+    free(run->lanes);
+    run->lanes = NULL;
+    run->lane_count = run->lane_capacity = 0;
+    run->last_lane = NULL;
+    index_fini(&run->lanes_by_queue);
+    pool_free(run->pool);
+    run->pool = NULL;
+}
+
+void run_free(struct run *run)
+{
+    for (size_t i = 0; i < run->lane_count; i++)
+        run->lanes[i]->linked = false;
+    run_free_tasks(run);
+    waiters_free(&run->waiters);
+    blob_unref(run->params);
+    blob_unref(run->by);
+    blob_unref(run->error);
+    blob_unref(run->spec);
+    free(run->label);
+    free((void *)run->prefix.data);
+    free(run);
+}
+
+void run_touch(struct engine *engine, struct run *run)
+{
+    if (run->dirty)
+        return;
+    run->dirty = true;
+    engine->dirty_runs = mem_grow(engine->dirty_runs, &engine->dirty_run_capacity,
+                                  engine->dirty_run_count + 1, sizeof(*engine->dirty_runs));
+    engine->dirty_runs[engine->dirty_run_count++] = run;
+}
+
+void run_save(struct engine *engine, const struct run *run)
+{
+    struct record *record = batch_add(&engine->effects->batch, RECORD_RUN);
+    record->run = (struct run_record){
+        .run = run->id,
+        .unit = keep_bytes(engine, run->unit->id),
+        .number = run->number,
+        .version = run->version ? run->version->number : 0,
+        .status = run->status,
+        .cancelling = run->cancelling,
+        .task_count = run->task_count,
+        .by = keep_bytes(engine, blob_bytes(run->by)),
+        .params = keep_bytes(engine, blob_bytes(run->params)),
+        .spec = keep_bytes(engine, blob_bytes(run->spec)),
+        .error = keep_bytes(engine, blob_bytes(run->error)),
+        .created_at = run->created_at,
+        .started_at = run->started_at,
+        .ended_at = run->ended_at,
+    };
+    if (run->version && run->worker != NONE)
+        record->run.worker =
+            keep_bytes(engine, bytes_str(run->version->definition->workers[run->worker].id));
+}
+
+void run_set_error(struct run *run, const char *format, ...)
+{
+    char text[SYNK_ERROR_TEXT_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    blob_unref(run->error);
+    run->error = blob_new(bytes_of(text, check_utf8_prefix(bytes_str(text))));
+}
+
+static void tell_status(struct engine *engine, const struct run *run)
+{
+    event_emit(engine,
+               &(struct event){
+                   .type = EVENT_RUN,
+                   .run = run,
+                   .by = run->status == RUN_QUEUED ? blob_bytes(run->by) : (struct synk_bytes){0},
+                   .error = blob_bytes(run->error),
+                   .payload = payload_text(engine, "status",
+                                           bytes_str(run_status_name(run->status))),
+               });
+}
+
+static struct run *earlier_run(const struct run *run)
+{
+    for (struct run *other = run->unit->first_run; other != run; other = other->unit_next)
+        if (other->worker == run->worker)
+            return other;
+    return NULL;
+}
+
+/* Whether a queued run may start now. */
+static bool may_start(const struct engine *engine, const struct run *run)
+{
+    if (engine->shutdown || run->unit->paused)
+        return false;
+    return run->overlap == OVERLAP_ALLOW || !run->version || !earlier_run(run);
+}
+
+struct run *run_create(struct engine *engine, const struct run_request *request)
+{
+    struct unit *unit = request->unit;
+    struct run *run = mem_zalloc(1, sizeof(*run));
+    run->id = ++engine->last_run;
+    run->unit = unit;
+    run->number = ++unit->last_number;
+    run->worker = request->worker;
+    run->version = request->pool ? NULL : unit->current;
+    if (run->version) {
+        run->version->references++;
+        const struct definition *definition = run->version->definition;
+        if (definition->kind == UNIT_WORKER)
+            run->worker = 0;
+        run->task_count = run->worker == NONE ? definition->worker_count : 1;
+    } else {
+        run->task_count = request->task_count;
+    }
+    run->pool = request->pool;
+    run->spec = request->spec;
+    run->params = blob_new(request->params);
+    run->by = blob_new(request->by);
+    run->depth = request->depth;
+    run->created_at = engine->wall;
+    run->counted = true;
+    run_name(engine, run);
+    run_link_live(engine, run);
+    run->open = run->task_count;
+    run->counts[TASK_PENDING] = run->task_count;
+    engine->counts.live_tasks += run->task_count;
+    enum overlap overlap = request->overlap;
+    if (overlap == OVERLAP_DEFAULT && run->version)
+        overlap = run->version->definition->unit->overlap;
+    run->overlap = (uint8_t)(overlap == OVERLAP_DEFAULT ? OVERLAP_QUEUE : overlap);
+    unit_touch(engine, unit);
+    run_save(engine, run);
+    tell_status(engine, run);
+    struct run *earlier = run->version ? earlier_run(run) : NULL;
+    if (earlier && run->overlap == OVERLAP_SKIP) {
+        run_set_error(run, "skipped: %s is still going", earlier->label);
+        run_check_later(engine, run);
+        return run;
+    }
+    if (earlier && run->overlap == OVERLAP_CANCEL)
+        for (struct run *other = unit->first_run; other != run; other = other->unit_next)
+            if (other->worker == run->worker)
+                run_cancel(engine, other, "a newer run took its place");
+    if (may_start(engine, run))
+        run_start(engine, run);
+    return run;
+}
+
+enum run_mode run_mode_of(const struct run *run)
+{
+    return run->version && run->worker == NONE ? run->version->definition->process.run_mode
+                                               : RUN_PARALLEL;
+}
+
+void run_set_deadline(struct engine *engine, struct run *run)
+{
+    if (!run->version || run->worker != NONE)
+        return;
+    int64_t limit = run->version->definition->process.timeout_ms;
+    if (limit <= 0)
+        return;
+    int64_t left = run->started_at + limit - engine->wall;
+    run->deadline = engine->now + (left > limit ? limit : left < 0 ? 0 : left);
+    timers_set(&engine->timers, run->deadline, TIMER_DEADLINE, run->id, 0);
+}
+
+void run_start(struct engine *engine, struct run *run)
+{
+    run->status = RUN_RUNNING;
+    run->started_at = engine->wall;
+    run_touch(engine, run);
+    tell_status(engine, run);
+    run->tasks = mem_zalloc(run->task_count ? run->task_count : 1, sizeof(*run->tasks));
+    run->held = run_is_held(engine, run);
+    struct unit *unit = run->unit;
+    unit->last_run_at = engine->wall;
+    if (run->version) {
+        unit_set_status(engine, unit, UNIT_RUNNING);
+        const struct definition *definition = run->version->definition;
+        struct synk_bytes mode =
+            definition->kind == UNIT_PROCESS
+                ? payload_text(engine, "runMode", bytes_str(run_mode_name(run_mode_of(run))))
+                : (struct synk_bytes){0};
+        milestone_unit(engine, unit, "running", mode);
+        if (definition->unit->on_start.count)
+            hooks_fire(engine, &definition->unit->on_start, run, NONE, (struct synk_bytes){0});
+        run_set_deadline(engine, run);
+    }
+    if (run_is_graph(run))
+        graph_recompute(engine, run);
+    else
+        run_advance(engine, run);
+    if (!run->open)
+        run_check_later(engine, run);
+}
+
+/* One worker has its turn. */
+static void release(struct engine *engine, struct run *run, uint32_t task)
+{
+    if (run->tasks[task].state != TASK_PENDING)
+        return;
+    if (run->version && run->worker == NONE &&
+        !run->version->definition->workers[task].unit->enabled)
+        task_end(engine, run, task, TASK_SKIPPED, "'%s' is disabled", task_worker_id(run, task));
+    else
+        task_ready(engine, run, task);
+}
+
+static void skip_rest(struct engine *engine, struct run *run, const char *reason)
+{
+    for (uint32_t i = 0; i < run->task_count; i++)
+        if (run->tasks[i].state == TASK_PENDING)
+            task_end(engine, run, i, TASK_SKIPPED, "%s", reason);
+}
+
+static void advance_in_turn(struct engine *engine, struct run *run, bool isolated)
+{
+    if (run->failures) {
+        skip_rest(engine, run, "an earlier worker failed, and the run stops at the first failure");
+        return;
+    }
+    while (run->cursor < run->task_count) {
+        const struct task *previous = run->cursor ? &run->tasks[run->cursor - 1] : NULL;
+        if (previous && !task_state_is_final(previous->state))
+            return;
+        int64_t delay_ms = run->version->definition->process.isolation_delay_ms;
+        if (isolated && delay_ms > 0 && previous && previous->state != TASK_SKIPPED &&
+            !run->turn_timer) {
+            run->turn_timer = true;
+            timers_set(&engine->timers, engine->now + delay_ms, TIMER_TURN, run->id, run->cursor);
+            return;
+        }
+        run->turn_timer = false;
+        release(engine, run, run->cursor++);
+        if (run->failures)
+            return;
+    }
+}
+
+void run_turn(struct engine *engine, struct run *run)
+{
+    if (run->tasks && run->turn_timer && !run->cancelling)
+        advance_in_turn(engine, run, true);
+}
+
+void run_advance(struct engine *engine, struct run *run)
+{
+    if (!run->tasks || run->cancelling || run_is_graph(run))
+        return;
+    const struct process_options *process =
+        run->version && run->worker == NONE ? &run->version->definition->process : NULL;
+    if (process && process->max_failures && run->failures >= process->max_failures) {
+        skip_rest(engine, run, "too many workers failed (maxFailures)");
+        return;
+    }
+    enum run_mode mode = run_mode_of(run);
+    if (mode == RUN_SEQUENTIAL || mode == RUN_ISOLATED) {
+        if (!run->turn_timer)
+            advance_in_turn(engine, run, mode == RUN_ISOLATED);
+        return;
+    }
+    uint32_t most = process && process->max_parallel ? process->max_parallel : UINT32_MAX;
+    if (mode == RUN_BATCHED && process->batch_size < most)
+        most = process->batch_size;
+    uint32_t active = run->open - run->counts[TASK_PENDING];
+    if (mode == RUN_BATCHED && active)
+        return;
+    for (uint32_t taken = active; run->cursor < run->task_count && taken < most;) {
+        uint32_t task = run->cursor++;
+        bool waited = run->tasks[task].state == TASK_PENDING;
+        release(engine, run, task);
+        taken += waited && !task_state_is_final(run->tasks[task].state);
+    }
+}
+
+void run_cancel(struct engine *engine, struct run *run, const char *reason)
+{
+    if (run_status_is_final(run->status) || run->cancelling)
+        return;
+    run->cancelling = true;
+    run_touch(engine, run);
+    for (uint32_t i = 0; run->tasks && i < run->task_count; i++)
+        task_cancel(engine, run, i, reason);
+    run_check_later(engine, run);
+}
+
+bool run_is_held(const struct engine *engine, const struct run *run)
+{
+    return run->unit->paused || (run->recovered && engine->barrier);
+}
+
+void run_update_held(struct engine *engine, struct run *run)
+{
+    bool held = run_is_held(engine, run);
+    if (held == run->held)
+        return;
+    run->held = held;
+    for (size_t i = 0; i < run->lane_count; i++)
+        held ? lane_unlink(engine, run->lanes[i]) : lane_link(engine, run->lanes[i]);
+}
+
+void run_start_queued(struct engine *engine, struct unit *unit)
+{
+    for (struct run *run = unit->first_run, *next; run; run = next) {
+        next = run->unit_next;
+        if (run->status == RUN_QUEUED && !run->cancelling && !run->checked &&
+            may_start(engine, run))
+            run_start(engine, run);
+    }
+}
+
+void run_check_later(struct engine *engine, struct run *run)
+{
+    if (run->checked)
+        return;
+    run->checked = true;
+    if (engine->check_first && engine->check_first == engine->check_count)
+        engine->check_first = engine->check_count = 0;
+    engine->checks = mem_grow(engine->checks, &engine->check_capacity, engine->check_count + 1,
+                              sizeof(*engine->checks));
+    engine->checks[engine->check_count++] = run;
+}
+
+static enum run_status final_status(const struct run *run)
+{
+    if (run->timed_out)
+        return RUN_FAILED;
+    if (!run->tasks)
+        return run->cancelling ? RUN_CANCELLED : RUN_SKIPPED;
+    if (run->counts[TASK_FAILED] || run->counts[TASK_TIMED_OUT] || run->counts[TASK_QUARANTINED])
+        return RUN_FAILED;
+    return run->cancelling || run->counts[TASK_CANCELLED] ? RUN_CANCELLED : RUN_SUCCEEDED;
+}
+
+/* The run's error names its first failed worker. */
+static void find_error(struct run *run)
+{
+    for (uint32_t i = 0; run->tasks && !run->error && i < run->task_count; i++) {
+        const struct task *task = &run->tasks[i];
+        if (task->state != TASK_FAILED && task->state != TASK_TIMED_OUT &&
+            task->state != TASK_QUARANTINED)
+            continue;
+        char number[16];
+        struct synk_bytes worker = task_worker_name(run, i, number);
+        struct synk_bytes error =
+            blob_bytes(task->extra ? task->extra->error : NULL);
+        run_set_error(run, "'%.*s' %s%s%.*s", (int)worker.size, (const char *)worker.data,
+                      task_state_name(task->state), error.size ? ": " : "", (int)error.size,
+                      error.size ? (const char *)error.data : "");
+    }
+}
+
+static void account(struct engine *engine, struct run *run)
+{
+    struct unit *unit = run->unit;
+    if (run->status == RUN_SKIPPED || !run->started_at)
+        return;
+    unit->run_count++;
+    unit->success_count += run->status == RUN_SUCCEEDED;
+    execution_add(&unit->execution, run->ended_at - run->started_at);
+    unit_touch(engine, unit);
+    if (!unit->current || !run->version)
+        return;
+    bool others = false;
+    for (const struct run *other = unit->first_run; other; other = other->unit_next)
+        others |= other->status == RUN_RUNNING;
+    if (!others)
+        unit_set_status(engine, unit,
+                        run->status == RUN_SUCCEEDED   ? UNIT_COMPLETED
+                        : run->status == RUN_CANCELLED ? UNIT_IDLE
+                                                       : UNIT_ERROR);
+    uint64_t most = unit->current->definition->unit->max_runs;
+    if (most && unit->success_count >= most && unit->enabled) {
+        unit->enabled = false;
+        unit->due = unit->due_at = 0;
+    }
+}
+
+static void finish(struct engine *engine, struct run *run)
+{
+    if (!run->tasks) {
+        /* It never started: its tasks count as what became of it. */
+        engine->counts.live_tasks -= run->open;
+        run->open = 0;
+        run->counts[TASK_PENDING] = 0;
+        run->counts[run->cancelling ? TASK_CANCELLED : TASK_SKIPPED] = run->task_count;
+    }
+    engine->milestone_depth = run->depth;
+    run->status = (uint8_t)final_status(run);
+    run->ended_at = engine->wall;
+    if (run->status == RUN_FAILED)
+        find_error(run);
+    unlink_live(engine, run);
+    run_touch(engine, run);
+    tell_status(engine, run);
+    account(engine, run);
+    if (run->version && run->status != RUN_SKIPPED) {
+        const struct unit_options *options = run->version->definition->unit;
+        if (run->status == RUN_SUCCEEDED)
+            milestone_unit(engine, run->unit, "completed", (struct synk_bytes){0});
+        hooks_fire(engine,
+                   run->status == RUN_SUCCEEDED ? &options->on_complete : &options->on_error, run,
+                   NONE, (struct synk_bytes){0});
+    }
+    requests_run_ended(engine, run);
+    run_free_tasks(run);
+    run_link_finished(engine, run);
+    retention_add(engine, run);
+    engine->milestone_depth = 0;
+    run_start_queued(engine, run->unit);
+}
+
+void run_check(struct engine *engine, struct run *run)
+{
+    run->checked = false;
+    if (run_status_is_final(run->status))
+        return;
+    if (!run->tasks || run->open == 0)
+        finish(engine, run);
+}
+
+void run_resume_finished(struct engine *engine, struct run *run)
+{
+    /* Back among the living: run_unlink_finished takes it out of the tables, run_name puts it in.
+     * The reference to its version comes back from the list of retained runs. */
+    retention_forget(engine, run);
+    run_unlink_finished(engine, run);
+    free(run->label);
+    free((void *)run->prefix.data);
+    run_name(engine, run);
+    run_link_live(engine, run);
+    run->status = RUN_RUNNING;
+    run->cancelling = run->timed_out = false;
+    run->ended_at = 0;
+    run->started_at = engine->wall;
+    blob_unref(run->error);
+    run->error = NULL;
+    run->failures = 0;
+    run->cursor = 0;
+    run->recovered = false;
+    run->held = run_is_held(engine, run);
+    run_touch(engine, run);
+    tell_status(engine, run);
+    if (run->version)
+        unit_set_status(engine, run->unit, UNIT_RUNNING);
+    run_set_deadline(engine, run);
+}

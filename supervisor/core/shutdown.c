@@ -1,0 +1,77 @@
+/*
+ * Shutdown: dispatch stops at once, hosts finish what they have started. When the grace is over
+ * what is left is killed and goes back to ready, uncounted; it runs again after the next start.
+ * Hosts that are kept go on, and are adopted then.
+ */
+#include <stdlib.h>
+
+#include "supervisor/core/parts.h"
+
+void shutdown_begin(struct engine *engine, int64_t grace_ms, bool keep_hosts)
+{
+    if (engine->shutdown != SHUTDOWN_NO)
+        return;
+    engine->shutdown = SHUTDOWN_DRAINING;
+    engine->shutdown_keeps_hosts = keep_hosts;
+    order_add(engine, ORDER_LOG, "shutting down grace_ms=%lld keep_hosts=%d running=%llu",
+              (long long)grace_ms, keep_hosts,
+              (unsigned long long)engine->counts.dispatched_tasks);
+    if (!keep_hosts)
+        hosts_drain_all(engine);
+    timers_set(&engine->timers, engine->now + (grace_ms > 0 ? grace_ms : 0), TIMER_SHUTDOWN, 0,
+               0);
+}
+
+void request_shutdown(struct engine *engine, struct request *request)
+{
+    int64_t grace = synk_value_int(synk_value_get(request->body, "graceMs"), 30000);
+    bool keep = synk_value_bool(synk_value_get(request->body, "keepHosts"), false);
+    if (grace < 0 || grace > 24 * 3600 * 1000) {
+        request_fail(engine, request, SYNK_INVALID, 0, "'graceMs' must be 0 to a day");
+        return;
+    }
+    if (!waiter_add(engine, &engine->shutdown_waiters, request->peer, request->sequence)) {
+        request_fail(engine, request, SYNK_BUSY, RETRY_AFTER_MS, "too many requests wait");
+        return;
+    }
+    shutdown_begin(engine, grace, keep);
+}
+
+void shutdown_timer(struct engine *engine)
+{
+    if (engine->shutdown == SHUTDOWN_DRAINING) {
+        engine->shutdown = SHUTDOWN_KILLING;
+        for (size_t h = 0; h < engine->host_count; h++) {
+            struct host *host = engine->hosts[h];
+            for (size_t i = 0; host && i < host->flight_count; i++) {
+                struct flight *flight = &host->flight[i];
+                struct task *task = &flight->run->tasks[flight->task];
+                host_cancel_attempt(engine, host,
+                                    (struct attempt_id){flight->run->id, flight->task, task->epoch,
+                                                        task->attempts},
+                                    "shutdown");
+            }
+        }
+        timers_set(&engine->timers, engine->now + SHUTDOWN_KILL_MS, TIMER_SHUTDOWN, 0, 0);
+    } else if (engine->shutdown == SHUTDOWN_KILLING) {
+        /* What did not answer is left to the next start; it has no record as dispatched. */
+        engine->shutdown_keeps_hosts = true;
+    }
+}
+
+void shutdown_check(struct engine *engine)
+{
+    if (engine->shutdown == SHUTDOWN_NO || engine->shutdown == SHUTDOWN_DONE)
+        return;
+    if (engine->counts.dispatched_tasks && !engine->shutdown_keeps_hosts)
+        return;
+    engine->shutdown = SHUTDOWN_DONE;
+    for (struct waiter *waiter = engine->shutdown_waiters; waiter; waiter = waiter->next) {
+        struct buf *out = reply_open(engine);
+        pack_map(out, 0);
+        send_close(engine, SOCKET_CLIENTS, waiter->peer, MSG_REPLY, waiter->sequence, false);
+        peer_answered(engine, waiter->peer);
+    }
+    waiters_free(&engine->shutdown_waiters);
+    order_add(engine, ORDER_EXIT, "shutdown");
+}
