@@ -1,0 +1,145 @@
+/*
+ * synk-worker-host: one program in three roles. Without --runner and --list it is the host; the host
+ * starts itself again for each slot (--runner) and to ask a plugin what it offers (--list).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/bytes.h"
+#include "proto/limits.h"
+#include "worker-host/daemon.h"
+#include "worker-host/plugins.h"
+#include "worker-host/runner.h"
+
+enum { SLOTS_MAX = 1024 };
+
+static const char usage[] =
+    "usage: synk-worker-host --connect ADDRESS --name NAME --dir DIR [option…]\n"
+    "Runs tasks for a Synchronik supervisor.\n"
+    "\n"
+    "  --connect ADDRESS   the supervisor's socket for hosts, such as ipc:///run/synk/host.sock\n"
+    "  --name NAME         what this host is called\n"
+    "  --dir DIR           its own directory: lock, spool, logs; made if it is not there\n"
+    "  --slots N           tasks at a time (default: the number of processors)\n"
+    "  --plugin-dir DIR    load the plugins there; repeatable\n"
+    "  --tag TAG           what `requires:` may ask for; repeatable\n"
+    "  --local             leave when drained, or idle and 60 s without a supervisor\n"
+    "  --detached          a session of its own, to outlive whoever started it\n"
+    "  --parent-bound      die with whoever started it\n"
+    "  --log-bytes N       keep so much of task logs (default 256 MiB)\n"
+    "  --log-days N        and for so long (default 30)\n"
+    "  --orphan-ms N, --grace-ms N   the 60 s above; the time between two steps of a kill (2000)\n"
+    "  --help, --version\n"
+    "\n"
+    "Exit status: 0 left as told, 64 usage, 69 directory or address unusable, 75 DIR is taken.\n";
+
+static const char **add_text(const char **items, size_t *count, const char *item)
+{
+    items = mem_realloc(items, *count + 1, sizeof(*items));
+    items[(*count)++] = item;
+    return items;
+}
+
+/* A whole number from 1 to `max`, or exit. */
+static int64_t number(const char *option, const char *text, int64_t max)
+{
+    char *end;
+    long long value = strtoll(text, &end, 10);
+    if (!*text || *end || value < 1 || value > max) {
+        fprintf(stderr, "synk-worker-host: %s takes a number from 1 to %lld, not '%s'\n", option,
+                (long long)max, text);
+        exit(DAEMON_EXIT_USAGE);
+    }
+    return value;
+}
+
+static bool set_flag(struct daemon_options *options, const char *option)
+{
+    if (strcmp(option, "--local") == 0)
+        options->is_local = true;
+    else if (strcmp(option, "--detached") == 0)
+        options->is_detached = true;
+    else if (strcmp(option, "--parent-bound") == 0)
+        options->parent_bound = true;
+    else
+        return false;
+    return true;
+}
+
+static bool set_value(struct daemon_options *options, const char *option, const char *value)
+{
+    if (strcmp(option, "--connect") == 0)
+        options->address = value;
+    else if (strcmp(option, "--name") == 0)
+        options->name = value;
+    else if (strcmp(option, "--dir") == 0)
+        options->dir = value;
+    else if (strcmp(option, "--slots") == 0)
+        options->slots = (uint32_t)number(option, value, SLOTS_MAX);
+    else if (strcmp(option, "--plugin-dir") == 0)
+        options->plugin_dirs = add_text(options->plugin_dirs, &options->plugin_dir_count, value);
+    else if (strcmp(option, "--tag") == 0)
+        options->tags = add_text(options->tags, &options->tag_count, value);
+    else if (strcmp(option, "--log-bytes") == 0)
+        options->log_bytes = (uint64_t)number(option, value, INT64_MAX);
+    else if (strcmp(option, "--log-days") == 0)
+        options->log_age_s = number(option, value, 36500) * 86400;
+    else if (strcmp(option, "--orphan-ms") == 0)
+        options->orphan_ms = number(option, value, INT32_MAX);
+    else if (strcmp(option, "--grace-ms") == 0)
+        options->grace_ms = number(option, value, INT32_MAX);
+    else
+        return false;
+    return true;
+}
+
+static void read_options(struct daemon_options *options, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0) {
+            fputs(usage, stdout);
+            exit(0);
+        }
+        if (strcmp(argv[i], "--version") == 0) {
+            puts("synk-worker-host " SYNK_VERSION);
+            exit(0);
+        }
+        if (set_flag(options, argv[i]))
+            continue;
+        if (i + 1 < argc && set_value(options, argv[i], argv[i + 1])) {
+            i++;
+            continue;
+        }
+        fprintf(stderr, "synk-worker-host: '%s' is not an option, or lacks its value\n\n%s",
+                argv[i], usage);
+        exit(DAEMON_EXIT_USAGE);
+    }
+    if (!options->address || !options->name || !options->dir || strlen(options->name) == 0 ||
+        strlen(options->name) > LIMIT_ID_BYTES) {
+        fprintf(stderr, "synk-worker-host: --connect, --name and --dir are needed\n\n%s", usage);
+        exit(DAEMON_EXIT_USAGE);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc >= 4 && strcmp(argv[1], "--runner") == 0)
+        return runner_main(argc - 2, argv + 2);
+    if (argc == 3 && strcmp(argv[1], "--list") == 0)
+        return plugins_list_main(argv[2]);
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    struct daemon_options options = {
+        .slots = processors > 0 && processors <= SLOTS_MAX ? (uint32_t)processors : 1,
+        .orphan_ms = 60000,
+        .grace_ms = 2000,
+        .log_bytes = 256 << 20,
+        .log_age_s = 30 * 86400,
+    };
+    read_options(&options, argc, argv);
+    int status = daemon_run(&options);
+    free(options.plugin_dirs);
+    free(options.tags);
+    return status;
+}
