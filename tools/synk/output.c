@@ -170,7 +170,7 @@ const char *duration_text(int64_t ms, char text[32])
         snprintf(text, 32, "-");
     else if (ms < 1000)
         snprintf(text, 32, "%lld ms", (long long)ms);
-    else if (ms < 59950)
+    else if (ms < 60000)
         snprintf(text, 32, "%.1f s", (double)ms / 1000);
     else if (ms < 3600000)
         snprintf(text, 32, "%lld min %lld s", (long long)ms / 60000, (long long)ms / 1000 % 60);

@@ -95,8 +95,8 @@ static int run(struct cli *cli, int argc, char **argv)
 
 #define DOWN_ARGUMENTS "[--grace SECONDS] [--keep-hosts]"
 #define DOWN_HELP                                                                                  \
-    "  --grace SECONDS  let running tasks go on for so long; what still runs then is ended, and\n"  \
-    "                   runs again at the next start. Default: until they have finished\n"          \
+    "  --grace SECONDS  let running tasks go on for so long (30); what still runs then\n"          \
+    "                   is ended, and runs again at the next start\n"                             \
     "  --keep-hosts     leave worker hosts and their running tasks alone: the next supervisor\n"    \
     "                   takes them over\n"
 

@@ -12,31 +12,21 @@
 #include "tools/synk/output.h"
 #include "tools/synk/verbs.h"
 
-/* Where the workers of the level, or of the batch, before this one begin and end. */
-struct span {
-    uint32_t first, end;
-};
-
-static struct span before_in_mode(const struct definition *unit, uint32_t index)
+static uint32_t level_in_mode(const struct definition *unit, uint32_t index)
 {
-    uint32_t batch = unit->process.batch_size;
     switch (unit->process.run_mode) {
     case RUN_PARALLEL:
         break;
     case RUN_BATCHED:
-        if (batch > 0 && index >= batch)
-            return (struct span){index / batch * batch - batch, index / batch * batch};
-        break;
+        return unit->process.batch_size ? index / unit->process.batch_size : index;
     case RUN_SEQUENTIAL:
     case RUN_ISOLATED:
-        if (index > 0)
-            return (struct span){index - 1, index};
-        break;
+        return index;
     }
-    return (struct span){0, 0};
+    return 0;
 }
 
-/* Levels from 0. Parents may come later in the file: repeated until nothing rises; there is no cycle,
+/* Levels from 0. Parents may come later in the file: repeated until nothing rises. There is no cycle,
  * so a pass in file order settles at least one more level. */
 static uint32_t *levels_of(const struct definition *unit)
 {
@@ -46,12 +36,7 @@ static uint32_t *levels_of(const struct definition *unit)
         has_risen = false;
         for (uint32_t i = 0; i < unit->worker_count; i++) {
             const struct worker_def *worker = &unit->workers[i];
-            uint32_t level = 0;
-            struct span before = {0, 0};
-            if (!unit->is_graph)
-                before = before_in_mode(unit, i);
-            if (before.end)
-                level = levels[before.first] + 1;
+            uint32_t level = unit->is_graph ? 0 : level_in_mode(unit, i);
             for (uint32_t d = 0; d < worker->depends_on_count; d++)
                 if (levels[worker->depends_on[d].parent] >= level)
                     level = levels[worker->depends_on[d].parent] + 1;
@@ -62,49 +47,34 @@ static uint32_t *levels_of(const struct definition *unit)
     return levels;
 }
 
-/* "id", "id completed" or the condition: what a dependency asks for beyond its default. */
-static void pack_whens(const struct definition *unit, const struct worker_def *worker,
-                       struct buf *out)
+/* As the supervisor words it: parallel to `after`. */
+static void pack_when(const struct dependency *dependency, struct buf *out)
 {
-    uint32_t count = 0;
-    for (uint32_t d = 0; d < worker->depends_on_count; d++)
-        count += worker->depends_on[d].condition || worker->depends_on[d].on != ON_COMPLETED;
-    pack_array(out, count);
-    for (uint32_t d = 0; d < worker->depends_on_count; d++) {
-        const struct dependency *dependency = &worker->depends_on[d];
-        struct buf text = {0};
-        if (!dependency->condition && dependency->on == ON_COMPLETED)
-            continue;
-        buf_printf(&text, "%s", unit->workers[dependency->parent].id);
-        if (dependency->on != ON_COMPLETED)
-            buf_printf(&text, " %s", dependency_on_name(dependency->on));
-        if (dependency->condition)
-            buf_printf(&text, ": %s", dependency->condition);
-        pack_string(out, buf_bytes(&text));
-        buf_fini(&text);
-    }
+    struct buf text = {0};
+    buf_printf(&text, "%s", dependency_on_name(dependency->on));
+    if (dependency->condition)
+        buf_printf(&text, " and %s", dependency->condition);
+    pack_string(out, buf_bytes(&text));
+    buf_fini(&text);
 }
 
 static void pack_step(const struct definition *unit, uint32_t index, uint32_t level,
                       struct buf *out)
 {
     const struct worker_def *worker = &unit->workers[index];
-    struct span before = {0, 0};
-    if (!unit->is_graph)
-        before = before_in_mode(unit, index);
     pack_map(out, 5);
     pack_key(out, "worker");
     pack_cstr(out, worker->id);
     pack_key(out, "level");
     pack_uint(out, level);
     pack_key(out, "after");
-    pack_array(out, worker->depends_on_count + (before.end - before.first));
-    for (uint32_t i = before.first; i < before.end; i++)
-        pack_cstr(out, unit->workers[i].id);
+    pack_array(out, worker->depends_on_count);
     for (uint32_t d = 0; d < worker->depends_on_count; d++)
         pack_cstr(out, unit->workers[worker->depends_on[d].parent].id);
     pack_key(out, "when");
-    pack_whens(unit, worker, out);
+    pack_array(out, worker->depends_on_count);
+    for (uint32_t d = 0; d < worker->depends_on_count; d++)
+        pack_when(&worker->depends_on[d], out);
     pack_key(out, "function");
     pack_cstr(out, worker->worker->function);
 }
@@ -139,6 +109,26 @@ static void join(const struct synk_value *list, struct buf *out)
     }
 }
 
+/* What is asked of parents beyond their success. */
+static void join_whens(const struct synk_value *step, struct buf *out)
+{
+    static const char usual[] = "completed", and_more[] = "completed and ";
+    const struct synk_value *parents = synk_value_get(step, "after");
+    const struct synk_value *whens = synk_value_get(step, "when");
+    for (size_t i = 0; i < synk_value_count(whens); i++) {
+        struct synk_bytes when = synk_value_bytes(synk_value_at(whens, i));
+        struct synk_bytes parent = synk_value_bytes(synk_value_at(parents, i));
+        if (!when.data || text_is(when, usual))
+            continue;
+        if (when.size > strlen(and_more) && memcmp(when.data, and_more, strlen(and_more)) == 0)
+            when = bytes_of((const char *)when.data + strlen(and_more),
+                            when.size - strlen(and_more));
+        buf_printf(out, "%s%.*s: %.*s", out->size ? ", " : "", (int)parent.size,
+                   parent.data ? (const char *)parent.data : "", (int)when.size,
+                   (const char *)when.data);
+    }
+}
+
 static void print_plan(const struct synk_value *plan)
 {
     static const char *const headers[] = {"LEVEL", "WORKER", "FUNCTION", "AFTER", "WHEN"};
@@ -153,7 +143,7 @@ static void print_plan(const struct synk_value *plan)
         const struct synk_value *step = synk_value_at(steps, i);
         struct buf after = {0}, when = {0};
         join(synk_value_get(step, "after"), &after);
-        join(synk_value_get(step, "when"), &when);
+        join_whens(step, &when);
         table_addf(&table, STYLE_NONE, "%lld",
                    (long long)synk_value_int(synk_value_get(step, "level"), 0));
         table_add(&table, text_of(step, "worker"), STYLE_NONE);
