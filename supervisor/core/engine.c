@@ -293,6 +293,7 @@ void engine_settle(struct engine *engine)
 static void begin(struct engine *engine, int64_t now_ms, int64_t wall_ms, struct effects *effects)
 {
     engine->effects = effects;
+    effects->batch.at = wall_ms;
     engine->wall = wall_ms;
     if (now_ms > engine->now)
         engine->now = now_ms;
@@ -356,8 +357,6 @@ void engine_flush(struct engine *engine, int64_t now_ms, int64_t wall_ms, struct
         hosts_send_acks(engine);
         retention_trim_memory(engine);
     }
-    if (!engine->effects->batch.at)
-        engine->effects->batch.at = wall_ms;
     end(engine);
 }
 

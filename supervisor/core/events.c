@@ -115,10 +115,8 @@ void event_emit(struct engine *engine, const struct event *event)
     struct synk_bytes unit_id = unit ? unit->id : (struct synk_bytes){0};
     struct synk_bytes prefix = event->run ? event->run->prefix : (struct synk_bytes){0};
     uint64_t seq = ++engine->last_event;
-    if (batch->event_count == 0) {
+    if (batch->event_count == 0)
         batch->first_event = seq;
-        batch->at = engine->wall;
-    }
     batch->event_count++;
     engine->counts.events++;
 

@@ -160,6 +160,10 @@ void explain_records(struct engine *engine, const struct request *request, const
     struct synk_bytes worker = body_text(request, "worker");
     struct buf items = {0};
     size_t explained = 0;
+    if (!count) {
+        request_fail(engine, request, SYNK_NOT_FOUND, 0, "%s is not in the store any more", label);
+        return;
+    }
     enum run_status status = RUN_FAILED;
     for (size_t i = 0; i < count; i++) {
         if (records[i].kind == RECORD_RUN)

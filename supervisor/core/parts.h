@@ -229,7 +229,8 @@ void request_load(struct engine *engine, const struct request *request,
 struct run_name {
     struct run *run;
     struct unit *unit;
-    uint64_t number; /* 0 = the last */
+    uint64_t number;
+    struct synk_bytes id; /* UNIT or PROCESS/WORKER, as it was written */
 };
 enum synk_status run_name_parse(struct engine *engine, struct synk_bytes text,
                                 struct run_name *ret_name, struct synk_error *error);

@@ -94,7 +94,7 @@ void query_run(struct engine *engine, const struct request *request, const struc
     query->peer = request->peer;
     query->request = request->sequence;
     query->run = name->run ? name->run->id : 0;
-    query->unit = arena_copy(&engine->effects->arena, name->unit->id);
+    query->unit = arena_copy(&engine->effects->arena, name->id);
     query->number = name->number;
     query->from = from;
     query->limit = limit;
@@ -281,12 +281,9 @@ void request_fetch(struct engine *engine, struct request *request)
     buf_fini(&names);
     struct synk_bytes run = body_text(request, "run");
     struct run_name name;
-    /* Events name runs by unit and number; `path` carries the label that they must have. */
     if (run.size && run_name_parse(engine, run, &name, NULL) == SYNK_OK) {
-        query->unit = arena_copy(arena, name.unit->id);
+        query->unit = arena_copy(arena, name.id);
         query->number = name.number;
-        query->run = name.run ? name.run->id : 0;
-        query->path = name.run ? arena_copy(arena, bytes_str(name.run->label)) : arena_copy(arena, run);
     }
 }
 

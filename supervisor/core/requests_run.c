@@ -43,7 +43,7 @@ enum synk_status run_name_parse(struct engine *engine, struct synk_bytes text,
     if (!number || number > unit->last_number)
         return status_fail(error, SYNK_NOT_FOUND, "there is no run '%.*s'",
                            (int)(text.size > 300 ? 300 : text.size), (const char *)text.data);
-    *ret_name = (struct run_name){run_find_number(engine, unit, number), unit, number};
+    *ret_name = (struct run_name){run_find_number(engine, unit, number), unit, number, head};
     return SYNK_OK;
 }
 
@@ -289,7 +289,7 @@ void request_load(struct engine *engine, const struct request *request,
     query->request = request->sequence;
     query->token = loading->token;
     query->run = name->run ? name->run->id : 0;
-    query->unit = arena_copy(&engine->effects->arena, name->unit->id);
+    query->unit = arena_copy(&engine->effects->arena, name->id);
     query->number = name->number;
 }
 
