@@ -230,7 +230,8 @@ size_t logs_prune(const char *dir, uint64_t max_bytes, int64_t max_age_s, int64_
         snprintf(run, sizeof(run), "%s/%s", path, entry->d_name);
         list_run(run, &files);
     }
-    qsort(files.items, files.count, sizeof(*files.items), by_age);
+    if (files.count)
+        qsort(files.items, files.count, sizeof(*files.items), by_age);
     for (size_t i = 0; i < files.count; i++) {
         struct log_file *file = &files.items[i];
         if (now_s - file->time_s > max_age_s || files.bytes > max_bytes) {
