@@ -61,13 +61,16 @@ class SynkTest(unittest.TestCase):
         self.addCleanup(self.clean)
 
     def clean(self):
-        for pid in self.processes():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        for pid in self.processes():
-            wait_until(lambda p=pid: not alive(p), f"process {pid} is gone")
+        def none_left():
+            # Again and again: what is supervised comes back until its supervisor is dead.
+            for pid in self.processes():
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            return not self.processes()
+
+        wait_until(none_left, "nothing of the test runs")
         shutil.rmtree(self.root, ignore_errors=True)
 
     def processes(self):
