@@ -290,11 +290,12 @@ static void task_ends(struct world *world, void *target, uint64_t stamp)
                                 .result = fails ? (struct synk_bytes){NULL, 0} : buf_bytes(&result),
                                 .error =
                                     fails ? bytes_str("it failed") : (struct synk_bytes){NULL, 0}};
-    ledger_ended(world, id, report.outcome, report.result);
     struct host_input input = make_input(world, host, HOST_RUNNER_RESULT);
     input.slot = slot;
     input.report = &report;
     input.asked_to_end = runner->asked && random_next(&world->random) % 2;
+    /* A task that saw that it was to end is reported as ended, whatever it returned. */
+    ledger_ended(world, id, input.asked_to_end ? OUTCOME_CANCELLED : report.outcome, report.result);
     pop_task(runner);
     step(world, host, &input);
     buf_fini(&result);

@@ -25,6 +25,7 @@ void ledger_fini(struct ledger *ledger)
     }
     free(ledger->definitions);
     free(ledger->acknowledged);
+    free(ledger->made);
     free(ledger->retried);
     *ledger = (struct ledger){0};
 }
@@ -175,6 +176,14 @@ static const char *parent_problem(struct world *world, const struct run_record *
     return NULL;
 }
 
+static bool may_be_retried(const struct ledger *ledger, uint64_t run)
+{
+    for (size_t i = 0; i < ledger->retried_count; i++)
+        if (ledger->retried[i] == run)
+            return true;
+    return false;
+}
+
 void ledger_dispatched(struct world *world, const struct msg_task *sent)
 {
     struct attempt_id id = sent->id;
@@ -200,8 +209,13 @@ void ledger_dispatched(struct world *world, const struct msg_task *sent)
         world_fail(world, "task %llu/%u is dispatched: %s", (ull)id.run, id.task, problem);
     if (task->attempt_count) {
         const struct truth *last = &task->attempts[task->last];
-        if (last->started && !last->ended && !attempt_id_equal(last->id, id))
+        bool again = last->started && (!last->ended || last->outcome == OUTCOME_SUCCEEDED);
+        if (again && !attempt_id_equal(last->id, id)) {
             world->totals->reexecutions++;
+            if (world_keeps_hosts(world) && !may_be_retried(&world->ledger, id.run))
+                world_fail(world, "task %llu/%u is executed again, and no host was lost",
+                           (ull)id.run, id.task);
+        }
     }
     struct truth *truth = add_attempt(&world->ledger, id);
     truth->dispatched = true;
@@ -239,7 +253,7 @@ void ledger_acknowledged(struct world *world, uint64_t run, uint64_t operation)
         }
     ledger->acknowledged = mem_grow(ledger->acknowledged, &ledger->acknowledged_capacity,
                                     ledger->acknowledged_count + 1, sizeof(*ledger->acknowledged));
-    ledger->acknowledged[ledger->acknowledged_count++] = (struct acknowledged_run){run, operation};
+    ledger->acknowledged[ledger->acknowledged_count++] = (struct requested_run){run, operation};
     if (!vault_run(&world->vault, run))
         world_fail(world, "run %llu is acknowledged, and not durable", (ull)run);
 }
@@ -261,14 +275,6 @@ void ledger_retried(struct world *world, uint64_t run)
     ledger->retried[ledger->retried_count++] = run;
 }
 
-static bool may_be_retried(const struct ledger *ledger, uint64_t run)
-{
-    for (size_t i = 0; i < ledger->retried_count; i++)
-        if (ledger->retried[i] == run)
-            return true;
-    return false;
-}
-
 /* The request's number in a run's parameters, {"op": N}; 0 = none. */
 uint64_t ledger_operation_of(struct synk_bytes params)
 {
@@ -280,16 +286,20 @@ uint64_t ledger_operation_of(struct synk_bytes params)
     return (uint64_t)number;
 }
 
-struct repeat_search {
-    uint64_t run, operation, found;
-};
-
-static void look_for_operation(void *context, const struct record *record)
+/* Every request of a client makes at most one run. */
+static void check_once(struct world *world, const struct run_record *run)
 {
-    struct repeat_search *search = context;
-    if (record->run.run != search->run && bytes_equal(record->run.by, bytes_str("client")) &&
-        ledger_operation_of(record->run.params) == search->operation)
-        search->found = record->run.run;
+    struct ledger *ledger = &world->ledger;
+    uint64_t operation = ledger_operation_of(run->params);
+    if (!operation || !bytes_equal(run->by, bytes_str("client")))
+        return;
+    for (size_t i = 0; i < ledger->made_count; i++)
+        if (ledger->made[i].operation == operation)
+            world_fail(world, "request %llu made run %llu, then run %llu", (ull)operation,
+                       (ull)ledger->made[i].run, (ull)run->run);
+    ledger->made = mem_grow(ledger->made, &ledger->made_capacity, ledger->made_count + 1,
+                            sizeof(*ledger->made));
+    ledger->made[ledger->made_count++] = (struct requested_run){run->run, operation};
 }
 
 static void check_run(struct world *world, const struct run_record *before,
@@ -298,12 +308,7 @@ static void check_run(struct world *world, const struct run_record *before,
     if (!before) {
         world->totals->runs++;
         world->totals->tasks += after->task_count;
-        struct repeat_search search = {after->run, ledger_operation_of(after->params), 0};
-        if (search.operation && bytes_equal(after->by, bytes_str("client")))
-            vault_each(&world->vault, RECORD_RUN, look_for_operation, &search);
-        if (search.found)
-            world_fail(world, "request %llu made run %llu, then run %llu", (ull)search.operation,
-                       (ull)search.found, (ull)after->run);
+        check_once(world, after);
         return;
     }
     if (run_status_is_final(before->status) && before->status != after->status &&

@@ -18,6 +18,8 @@ static struct options {
     uint64_t seeds, from;
     bool verbose;
     enum twice twice;
+    enum mutation mutation;
+    const char *mutation_name;
 } options = {.seeds = 100, .from = 1};
 
 static char replay[128];
@@ -42,10 +44,14 @@ static void aborted(int number)
 
 static int usage(void)
 {
-    fputs("usage: synk-sim [--seeds N] [--from S] [--verbose] [--twice all|some|none]\n"
-          "Runs N seeds from S on (100 from 1). --verbose prints what happens. With `some`, the\n"
-          "default, one seed of 16 runs twice and must have the same effects both times.\n",
-          stderr);
+    fputs(
+        "usage: synk-sim [--seeds N] [--from S] [--verbose] [--twice all|some|none]\n"
+        "                [--mutate NAME]\n"
+        "Runs N seeds from S on (100 from 1). --verbose prints what happens. With `some`, the\n"
+        "default, one seed of 16 runs twice and must have the same effects both times.\n"
+        "--mutate puts a known bug on, and stops at the first seed that catches it: early-release\n"
+        "early-ack forget-keys forget-hosts forget-tasks same-epoch torn-batch event-gap.\n",
+        stderr);
     return 2;
 }
 
@@ -69,6 +75,21 @@ static bool read_twice(const char *text, enum twice *ret_twice)
     return false;
 }
 
+static bool read_mutation(const char *text, enum mutation *ret_mutation)
+{
+    static const char *const names[] = {
+#define MUTATION_NAME(name, text) text,
+        MUTATION_LIST(MUTATION_NAME)
+#undef MUTATION_NAME
+    };
+    for (size_t i = 0; text && i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(text, names[i]) == 0) {
+            *ret_mutation = (enum mutation)i;
+            return true;
+        }
+    return false;
+}
+
 static bool read_options(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
@@ -82,6 +103,8 @@ static bool read_options(int argc, char **argv)
             known = read_number(value, &options.from), i++;
         else if (strcmp(name, "--twice") == 0)
             known = read_twice(value, &options.twice), i++;
+        else if (strcmp(name, "--mutate") == 0)
+            known = read_mutation(value, &options.mutation), options.mutation_name = value, i++;
         else
             known = false;
         if (!known)
@@ -115,15 +138,18 @@ static bool run_seed(uint64_t seed, struct totals *totals)
              "seed %" PRIu64 " aborted; replay: synk-sim --from %" PRIu64 " --seeds 1 --verbose\n",
              seed, seed);
     bool twice = runs_twice(seed);
-    bool held = world_run(seed, options.verbose, twice ? &first : NULL, totals, failure);
+    bool held =
+        world_run(seed, options.mutation, options.verbose, twice ? &first : NULL, totals, failure);
     if (held && twice) {
         struct totals ignored = {0};
-        held = world_run(seed, false, &second, &ignored, failure) &&
+        held = world_run(seed, options.mutation, false, &second, &ignored, failure) &&
                compare_traces(&first, &second, failure);
     }
     if (!held)
-        printf("seed %" PRIu64 ": %s\n  replay: synk-sim --from %" PRIu64 " --seeds 1 --verbose\n",
-               seed, failure, seed);
+        printf("seed %" PRIu64 ": %s\n  replay: synk-sim --from %" PRIu64
+               " --seeds 1 --verbose%s%s\n",
+               seed, failure, seed, options.mutation ? " --mutate " : "",
+               options.mutation ? options.mutation_name : "");
     buf_fini(&first);
     buf_fini(&second);
     return held;
@@ -157,7 +183,7 @@ int main(int argc, char **argv)
         return usage();
     signal(SIGABRT, aborted);
     signal(SIGSEGV, aborted);
-    for (uint64_t i = 0; i < options.seeds; i++) {
+    for (uint64_t i = 0; i < options.seeds && !(options.mutation && totals.failed); i++) {
         totals.seeds++;
         totals.failed += !run_seed(options.from + i, &totals);
     }

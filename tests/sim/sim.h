@@ -33,6 +33,23 @@ struct totals {
     uint64_t simulated_ms;
 };
 
+/* Known bugs, put on from outside, that the invariants must catch: name, text. */
+#define MUTATION_LIST(X)                                                                           \
+    X(MUTATION_NONE, "none")                                                                       \
+    X(MUTATION_EARLY_RELEASE, "early-release") /* effects leave before their commit */             \
+    X(MUTATION_EARLY_ACK, "early-ack")         /* reports are acknowledged before the commit */    \
+    X(MUTATION_FORGET_KEYS, "forget-keys")     /* idempotency keys are not hydrated */             \
+    X(MUTATION_FORGET_HOSTS, "forget-hosts")   /* nor the set of known hosts */                    \
+    X(MUTATION_FORGET_TASKS, "forget-tasks")   /* nor outcomes of unfinished runs */               \
+    X(MUTATION_SAME_EPOCH, "same-epoch")       /* a start does not raise the epoch */              \
+    X(MUTATION_TORN_BATCH, "torn-batch")       /* a crash leaves half a batch behind */            \
+    X(MUTATION_EVENT_GAP, "event-gap")         /* a start skips an event number */
+enum mutation {
+#define MUTATION_ENUM(name, text) name,
+    MUTATION_LIST(MUTATION_ENUM)
+#undef MUTATION_ENUM
+};
+
 /* agenda: world.c */
 typedef void (*happening_run)(struct world *world, void *target, uint64_t argument);
 /* Calls `run` at `at` (not before now), after what was asked for earlier at the same time. */
@@ -99,6 +116,8 @@ struct vault {
 void vault_init(struct vault *vault);
 void vault_fini(struct vault *vault);
 void vault_apply(struct world *world, const struct batch *batch);
+/* What a torn write would leave: some of the records. */
+void vault_apply_torn(struct world *world, const struct batch *batch);
 const struct run_record *vault_run(const struct vault *vault, uint64_t run);
 const struct task_record *vault_task(const struct vault *vault, uint64_t run, uint32_t task);
 const struct definition_record *vault_definition(const struct vault *vault, struct synk_bytes unit,
@@ -106,7 +125,7 @@ const struct definition_record *vault_definition(const struct vault *vault, stru
 const struct worker_record *vault_worker(const struct vault *vault, struct synk_bytes unit,
                                          uint32_t version, uint32_t index);
 /* What a start hydrates, in order; free the array. */
-const struct record **vault_load(const struct vault *vault, size_t *ret_count);
+const struct record **vault_load(const struct world *world, size_t *ret_count);
 /* The run that a query is about; NULL = there is none. */
 const struct run_record *vault_find_run(const struct vault *vault, const struct query *query);
 /* The answer to QUERY_LOAD_RUN: run, definition, workers, tasks; free the array. */
@@ -135,7 +154,7 @@ struct known_definition {
     uint32_t version;
     struct definition *definition;
 };
-struct acknowledged_run {
+struct requested_run {
     uint64_t run;
     uint64_t operation;
 };
@@ -144,8 +163,10 @@ struct ledger {
     size_t slot_count, task_count;
     struct known_definition *definitions;
     size_t definition_count, definition_capacity;
-    struct acknowledged_run *acknowledged;
+    struct requested_run *acknowledged;
     size_t acknowledged_count, acknowledged_capacity;
+    struct requested_run *made; /* by their parameters, acknowledged or not */
+    size_t made_count, made_capacity;
     uint64_t *retried; /* runs that a client asked to retry */
     size_t retried_count, retried_capacity;
 };
@@ -313,14 +334,21 @@ struct world {
     struct totals *totals;
     struct buf *effects_trace; /* NULL = not kept */
     bool verbose;
+    enum mutation mutation;
     char failure[1024]; /* empty = none */
 };
 static inline int64_t world_wall(const struct world *world)
 {
     return 1700000000000 + world->now + world->wall_offset;
 }
+/* Whether nothing in this seed makes a host seem lost: then nothing may be executed twice. */
+static inline bool world_keeps_hosts(const struct world *world)
+{
+    const struct plan *plan = &world->plan;
+    return !plan->host_crash_ms && !plan->cut_ms && !plan->stop_ms && !plan->task_crashes;
+}
 /* Runs one seed. Returns whether all held; else `failure` (1024 bytes) tells. */
-bool world_run(uint64_t seed, bool verbose, struct buf *effects_trace, struct totals *totals,
-               char *failure);
+bool world_run(uint64_t seed, enum mutation mutation, bool verbose, struct buf *effects_trace,
+               struct totals *totals, char *failure);
 
 #endif

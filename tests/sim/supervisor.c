@@ -181,10 +181,16 @@ static void release_query(struct world *world, const struct query *query)
     buf_fini(&body);
 }
 
-static void release(struct world *world, struct effects *effects)
+static void release_sends(struct world *world, const struct effects *effects)
 {
     for (size_t i = 0; i < effects->send_count; i++)
         release_send(world, effects, &effects->sends[i]);
+}
+
+static void release(struct world *world, struct effects *effects)
+{
+    if (world->mutation != MUTATION_EARLY_RELEASE)
+        release_sends(world, effects);
     for (size_t i = 0; i < effects->query_count; i++)
         release_query(world, &effects->queries[i]);
     effects_clear(effects);
@@ -227,6 +233,8 @@ static void commit(struct world *world)
         buf_printf(world->effects_trace, "at %lld\n", (long long)world->now);
         effects_print(effects, world->effects_trace);
     }
+    if (world->mutation == MUTATION_EARLY_RELEASE)
+        release_sends(world, effects);
     supervisor->open ^= 1;
     supervisor->urgent_done = supervisor->order_done = 0;
     if (batch_is_empty(&effects->batch)) {
@@ -239,9 +247,29 @@ static void commit(struct world *world)
     commit_later(world);
 }
 
+/* MUTATION_EARLY_ACK: what an acknowledgement at the door would do. */
+static void acknowledge_early(struct world *world, const struct packet *packet)
+{
+    struct arena arena = {0};
+    struct msg_report *reports;
+    size_t count;
+    struct buf body = {0};
+    if (!msg_reports_decode(buf_bytes(&packet->body), &arena, &reports, &count, NULL)) {
+        msg_ack_encode(packet->header.sequence + count - 1, &body);
+        network_down(world, SOCKET_HOSTS, packet->peer,
+                     (struct msg_header){MSG_ACK, world->vault.epoch, 0}, buf_bytes(&body),
+                     (struct synk_bytes){NULL, 0});
+    }
+    buf_fini(&body);
+    arena_fini(&arena);
+}
+
 static void step_packet(struct world *world, struct packet *packet)
 {
     bool host = packet->endpoint->socket == SOCKET_HOSTS;
+    if (world->mutation == MUTATION_EARLY_ACK && packet->header.type == MSG_REPORT)
+        acknowledge_early(world, packet);
+
     struct input input = {.kind = host ? INPUT_HOST_MESSAGE : INPUT_CLIENT_MESSAGE,
                           .peer = packet->peer,
                           .header = packet->header,
@@ -342,6 +370,8 @@ static void commit_done(struct world *world, void *target, uint64_t life)
     if (!world->healed && random_chance(&world->random, world->plan.torn)) {
         world_trace(world, "commit torn");
         world->totals->torn_commits++;
+        if (world->mutation == MUTATION_TORN_BATCH)
+            vault_apply_torn(world, &effects->batch);
         supervisor->committing = false;
         supervisor_crash(world);
         return;
@@ -408,16 +438,20 @@ void supervisor_start(struct world *world)
     supervisor->engine = engine_new(&config, &world->evaluator, &world->checker);
     for (int i = 0; i < 2; i++)
         effects_init(&supervisor->effects[i]);
-    const struct record **records = vault_load(&world->vault, &count);
+    const struct record **records = vault_load(world, &count);
     for (size_t i = 0; i < count; i++)
         if (engine_load(supervisor->engine, records[i], &error))
             world_fail(world, "a record of kind %d does not load: %s", records[i]->kind,
                        error.text);
     free(records);
-    world->vault.epoch++;
+    if (world->mutation != MUTATION_SAME_EPOCH || world->vault.epoch == 0)
+        world->vault.epoch++;
+
     world_trace(world, "start in epoch %u with %zu records", world->vault.epoch, count);
-    struct input input = {
-        .kind = INPUT_START, .epoch = world->vault.epoch, .last_event = world->vault.last_event};
+    struct input input = {.kind = INPUT_START,
+                          .epoch = world->vault.epoch,
+                          .last_event =
+                              world->vault.last_event + (world->mutation == MUTATION_EVENT_GAP)};
     step(world, &input);
     ledger_check_acknowledged(world);
     want_tick(world, 0);
@@ -456,8 +490,11 @@ void supervisor_crash(struct world *world)
     world_trace(world, "supervisor crashes");
     world->totals->crashes++;
     /* A commit under way may have reached the disk, or not. */
+    const struct batch *batch = &supervisor->effects[supervisor->open ^ 1].batch;
     if (supervisor->committing && !supervisor->refused && random_next(&world->random) % 2)
-        vault_apply(world, &supervisor->effects[supervisor->open ^ 1].batch);
+        vault_apply(world, batch);
+    else if (supervisor->committing && world->mutation == MUTATION_TORN_BATCH)
+        vault_apply_torn(world, batch);
     supervisor_free(world);
     supervisor->open = 0;
     supervisor->urgent_done = supervisor->order_done = 0;

@@ -207,13 +207,12 @@ static void take_out(struct vault *vault, const struct record *record)
                 at = &(*at)->next;
 }
 
-void vault_apply(struct world *world, const struct batch *batch)
+static void apply(struct world *world, const struct batch *batch, bool torn)
 {
     struct vault *vault = &world->vault;
-    vault->commits++;
-    world->totals->commits++;
-    ledger_check_events(world, batch);
     for (size_t i = 0; i < batch->record_count; i++) {
+        if (torn && random_next(&world->random) % 2)
+            continue;
         const struct record *record = &batch->records[i];
         struct stored *before = *find(vault, record);
         ledger_check_record(world, before ? &before->record : NULL, record);
@@ -222,8 +221,21 @@ void vault_apply(struct world *world, const struct batch *batch)
         else
             put(vault, record);
     }
+}
+
+void vault_apply(struct world *world, const struct batch *batch)
+{
+    world->vault.commits++;
+    world->totals->commits++;
+    ledger_check_events(world, batch);
+    apply(world, batch, false);
     if (batch->event_count)
-        vault->last_event = batch->first_event + batch->event_count - 1;
+        world->vault.last_event = batch->first_event + batch->event_count - 1;
+}
+
+void vault_apply_torn(struct world *world, const struct batch *batch)
+{
+    apply(world, batch, true);
 }
 
 static const struct record *look_up(const struct vault *vault, const struct record *wanted)
@@ -318,8 +330,16 @@ static bool version_is_wanted(const struct vault *vault, struct stored *const *a
     return false;
 }
 
-const struct record **vault_load(const struct vault *vault, size_t *ret_count)
+static bool is_forgotten(enum mutation mutation, enum record_kind kind)
 {
+    return (mutation == MUTATION_FORGET_KEYS && kind == RECORD_KEY) ||
+           (mutation == MUTATION_FORGET_HOSTS && kind == RECORD_HOST) ||
+           (mutation == MUTATION_FORGET_TASKS && kind == RECORD_TASK);
+}
+
+const struct record **vault_load(const struct world *world, size_t *ret_count)
+{
+    const struct vault *vault = &world->vault;
     size_t count, kept = 0;
     struct stored **all = sorted(vault, &count);
     const struct record **records = mem_alloc((count + 1) * sizeof(struct record *));
@@ -334,7 +354,7 @@ const struct record **vault_load(const struct vault *vault, size_t *ret_count)
         else if (record->kind == RECORD_WORKER)
             wanted =
                 version_is_wanted(vault, all, count, record->worker.unit, record->worker.version);
-        if (wanted)
+        if (wanted && !is_forgotten(world->mutation, record->kind))
             records[kept++] = record;
     }
     free(all);
