@@ -688,6 +688,18 @@ static void finish(struct daemon *daemon)
     free(daemon->reclaims);
 }
 
+/* Eight descriptors a slot. Only where needed: commands inherit the limit, and old programs slow down
+ * when it is high. */
+static void raise_file_limit(uint32_t slots)
+{
+    struct rlimit limit;
+    rlim_t need = 128 + (rlim_t)slots * 10;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < need) {
+        limit.rlim_cur = need < limit.rlim_max ? need : limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit); /* too few descriptors are reported where they lack */
+    }
+}
+
 int daemon_run(const struct daemon_options *options)
 {
     struct daemon daemon = {.options = options, .spool = {.fd = -1}, .parent = getppid()};
@@ -702,6 +714,7 @@ int daemon_run(const struct daemon_options *options)
     int status = take_directory(&daemon, &lock);
     if (status)
         return status;
+    raise_file_limit(options->slots);
     /* What a dead runner's commands left becomes ours to kill. */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (uv_loop_init(&daemon.loop))

@@ -307,7 +307,9 @@ void host_step(struct host *host, const struct host_input *input, struct host_ef
 static void send_reports(struct host *host, int64_t now_ms, struct host_effects *effects)
 {
     struct outbox *outbox = &host->outbox;
-    if (outbox->sent >= outbox->first && now_ms - outbox->progress_ms >= RESEND_MS)
+    /* The more there is to send again, the longer the peer may be merely slow. */
+    int64_t patience_ms = RESEND_MS + (int64_t)(outbox_kept_bytes(outbox) >> 10);
+    if (outbox->sent >= outbox->first && now_ms - outbox->progress_ms >= patience_ms)
         outbox_rewind(outbox);
     uint64_t first;
     size_t count;

@@ -15,6 +15,8 @@
 enum {
     MESSAGES_A_TURN = 64,
     QUEUE_BYTES = 64 << 20,
+    /* How long the last messages may take to leave when the program does. */
+    GOODBYE_MS = 200,
     RECONNECT_MS = 100,
     RECONNECT_MAX_MS = 2000,
 };
@@ -93,22 +95,24 @@ static void disconnect(struct link *link)
     forget_queue(link);
 }
 
+static void set_option(void *socket, int option, int value)
+{
+    int failed = zmq_setsockopt(socket, option, &value, sizeof(value));
+    assert(!failed);
+}
+
 void link_free(struct link *link)
 {
     if (!link)
         return;
+    if (link->socket)
+        set_option(link->socket, ZMQ_LINGER, GOODBYE_MS);
     disconnect(link);
     uv_close((uv_handle_t *)&link->idle, NULL);
     uv_run(link->loop, UV_RUN_NOWAIT); /* lets the closed handles go */
     zmq_ctx_term(link->zmq);
     free(link->address);
     free(link);
-}
-
-static void set_option(void *socket, int option, int value)
-{
-    int failed = zmq_setsockopt(socket, option, &value, sizeof(value));
-    assert(!failed);
 }
 
 enum synk_status link_connect(struct link *link, struct synk_bytes address,

@@ -80,7 +80,7 @@ static bool set_value(struct daemon_options *options, const char *option, const 
         options->slots = (uint32_t)number(option, value, SLOTS_MAX);
     else if (strcmp(option, "--plugin-dir") == 0)
         options->plugin_dirs = add_text(options->plugin_dirs, &options->plugin_dir_count, value);
-    else if (strcmp(option, "--tag") == 0)
+    else if (strcmp(option, "--tag") == 0 && *value && strlen(value) <= LIMIT_ID_BYTES)
         options->tags = add_text(options->tags, &options->tag_count, value);
     else if (strcmp(option, "--log-bytes") == 0)
         options->log_bytes = (uint64_t)number(option, value, INT64_MAX);

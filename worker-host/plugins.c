@@ -18,12 +18,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "proto/limits.h"
 #include "worker-host/exec.h"
 
 extern char **environ;
 
 enum {
-    NAME_BYTES = 64,
+    /* Both names and the dot between them are an id on the wire. */
+    NAME_BYTES = (LIMIT_ID_BYTES - 2) / 2,
     LIST_PATIENCE_MS = 10000,
     LIST_BYTES = 256 << 10,
     FUNCTIONS_MAX = 4096,

@@ -31,7 +31,7 @@ void plugins_fini(struct plugins *plugins);
 /* Whether a directory or file may be trusted: owned by root or this user, writable by nobody else.
  * SYNK_REFUSED, with the reason. */
 enum synk_status plugin_check_path(const char *path, bool is_directory, struct synk_error *error);
-/* 1 to 64 letters, digits, '-' and '_'. */
+/* 1 to 63 letters, digits, '-' and '_'. */
 bool plugin_name_is_valid(const char *name);
 /* Whether what a plugin exports can be used; `name` is its file's without .so. */
 enum synk_status plugin_check(const struct synk_plugin *plugin, const char *name,
