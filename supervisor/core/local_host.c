@@ -8,8 +8,10 @@ enum { INTENSITY = 5, PERIOD_MS = 10000, LONGEST_BACKOFF_S = 30 };
 
 void local_host_spawn(struct engine *engine)
 {
-    if (!engine->local_wanted || engine->shutdown || engine->local_pid)
+    if (!engine->local_wanted || engine->shutdown || engine->local_pid ||
+        engine->local_starting)
         return;
+    engine->local_starting = true;
     order_add(engine, ORDER_SPAWN_HOST, "slots=%u", engine->config.local_slots);
 }
 
@@ -68,6 +70,7 @@ static void start_again(struct engine *engine, struct synk_bytes why)
 
 void local_host_event(struct engine *engine, const struct input *input)
 {
+    engine->local_starting = false;
     switch (input->local_event) {
     case LOCAL_HOST_STARTED:
         engine->local_pid = input->pid;

@@ -431,7 +431,7 @@ struct engine {
     enum shutdown_phase shutdown;
     bool shutdown_keeps_hosts, had_client, had_run;
     int64_t local_pid;
-    bool local_wanted;
+    bool local_wanted, local_starting;
     int64_t local_exits[5]; /* times of the latest, a ring */
     uint32_t local_exit_count, local_backoff_s;
     struct synk_bytes gauges;
