@@ -1,11 +1,11 @@
 /*
  * The loop. Each turn: descriptors tell of messages, reports and deaths, which become inputs of the
- * pure host; before the loop sleeps, host_flush closes the round, its effects are carried out, and the
- * timer is set to the next moment that the host asked for.
+ * pure host; before the loop sleeps, host_flush closes the round, its effects are carried out, and
+ * the timer is set to the next moment that the host asked for.
  *
  * Invariants: effects are carried out in their order; nothing here decides about attempts.
  */
-#include "worker-host/daemon.h"
+#include "worker-host/daemon_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,17 +17,11 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
-#include <uv.h>
 
 #include "proto/limits.h"
-#include "worker-host/link.h"
 #include "worker-host/logs.h"
-#include "worker-host/process.h"
-#include "worker-host/runner_process.h"
-#include "worker-host/spool.h"
 #include "worker-host/task.h"
 
 enum {
@@ -36,42 +30,6 @@ enum {
     OUTPUT_CHECK_MS = 1000,
     PRUNE_MS = 10 * 60 * 1000,
     LOG_PART_BYTES = 256 << 10,
-    /* Restart intensity: so many failed starts in so long, then longer and longer pauses. */
-    START_FAILURES = 5,
-    START_WINDOW_MS = 10000,
-    START_PAUSE_MS = 1000,
-    START_PAUSE_MAX_MS = 30000,
-};
-
-struct worker {
-    struct daemon *daemon;
-    struct runner_process runner;
-    uv_poll_t timer_poll;
-    uv_poll_t *pid_poll; /* NULL while there is no process */
-    int64_t respawn_ms;  /* when a runner is to be started; 0 = it is there */
-    int64_t failed_ms[START_FAILURES];
-    int64_t pause_ms;
-};
-
-struct daemon {
-    const struct daemon_options *options;
-    uv_loop_t loop;
-    uv_prepare_t prepare;
-    uv_timer_t timer;
-    uv_signal_t signals[2];
-    struct link *link;
-    struct host *host;
-    struct host_effects effects;
-    struct spool spool;
-    struct plugins plugins;
-    struct synk_bytes *functions, *tags;
-    struct worker *workers;
-    uint32_t *reclaims; /* slots whose tasks are to be taken back */
-    size_t reclaim_count;
-    int64_t viewed_ms, usage_ms, output_ms, pruned_ms;
-    pid_t parent;
-    bool exits;
-    uint64_t log_failures;
 };
 
 void daemon_log(const char *name, const char *text, size_t size)
@@ -97,8 +55,7 @@ void daemon_log(const char *name, const char *text, size_t size)
     buf_fini(&line);
 }
 
-static void __attribute__((format(printf, 2, 3))) say(const struct daemon *daemon,
-                                                      const char *format, ...)
+void daemon_say(const struct daemon *daemon, const char *format, ...)
 {
     char text[2048];
     va_list arguments;
@@ -108,7 +65,7 @@ static void __attribute__((format(printf, 2, 3))) say(const struct daemon *daemo
     daemon_log(daemon->options->name, text, strlen(text));
 }
 
-static int64_t now_ms(void)
+int64_t daemon_now_ms(void)
 {
     return task_clock_ns() / 1000000;
 }
@@ -120,9 +77,9 @@ static int64_t wall_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static void step(struct daemon *daemon, struct host_input input)
+void daemon_step(struct daemon *daemon, struct host_input input)
 {
-    input.now_ms = now_ms();
+    input.now_ms = daemon_now_ms();
     input.wall_ms = wall_ms();
     host_step(daemon->host, &input, &daemon->effects);
 }
@@ -152,7 +109,7 @@ static void on_spool_failure(struct daemon *daemon, enum synk_status status,
                              const struct synk_error *error)
 {
     if (status)
-        say(daemon, "level=error event=spool-failed text=\"%s\"", error->text);
+        daemon_say(daemon, "level=error event=spool-failed text=\"%s\"", error->text);
 }
 
 static void apply_one(struct daemon *daemon, const struct host_effect *effect)
@@ -181,7 +138,7 @@ static void apply_one(struct daemon *daemon, const struct host_effect *effect)
         break;
     case HOST_RECONNECT:
         if (link_connect(daemon->link, body, &error))
-            say(daemon, "level=error event=connect-failed text=\"%s\"", error.text);
+            daemon_say(daemon, "level=error event=connect-failed text=\"%s\"", error.text);
         break;
     case HOST_READ_LOG:
         read_log(daemon, effect);
@@ -196,7 +153,7 @@ static void apply_one(struct daemon *daemon, const struct host_effect *effect)
 }
 
 /* Carries out what the steps so far asked for, and what follows from that. */
-static void apply(struct daemon *daemon)
+void daemon_apply(struct daemon *daemon)
 {
     while (daemon->effects.count) {
         size_t capacity = daemon->effects.count;
@@ -207,7 +164,7 @@ static void apply(struct daemon *daemon)
         for (size_t i = 0; i < daemon->reclaim_count; i++) {
             uint32_t slot = daemon->reclaims[i];
             uint32_t count = runner_process_reclaim(&daemon->workers[slot].runner);
-            step(daemon, (struct host_input){.kind = HOST_RECLAIMED, .slot = slot, .count = count});
+            daemon_step(daemon, (struct host_input){.kind = HOST_RECLAIMED, .slot = slot, .count = count});
         }
         daemon->reclaim_count = 0;
     }
@@ -217,218 +174,9 @@ static void on_message(void *context, struct msg_header header, struct synk_byte
                        struct synk_bytes values)
 {
     struct daemon *daemon = context;
-    step(daemon, (struct host_input){
+    daemon_step(daemon, (struct host_input){
                      .kind = HOST_MESSAGE, .header = header, .body = body, .values = values});
-    apply(daemon);
-}
-
-static void read_reports(struct worker *worker)
-{
-    struct report_head head;
-    struct msg_report report;
-    uint32_t slot = worker->runner.index;
-    runner_process_read(&worker->runner);
-    while (runner_process_next(&worker->runner, &head, &report)) {
-        static const enum host_input_kind kinds[] = {[FRAME_READY] = HOST_RUNNER_READY,
-                                                     [FRAME_RESULT] = HOST_RUNNER_RESULT,
-                                                     [FRAME_MILESTONE] = HOST_RUNNER_MILESTONE};
-        step(worker->daemon, (struct host_input){.kind = kinds[head.kind],
-                                                 .slot = slot,
-                                                 .report = &report,
-                                                 .asked_to_end = head.asked_to_end});
-    }
-}
-
-static void on_reports(uv_poll_t *poll, int status, int events)
-{
-    struct worker *worker = poll->data;
-    (void)status, (void)events;
-    read_reports(worker);
-    apply(worker->daemon);
-}
-
-static void free_handle(uv_handle_t *handle)
-{
-    free(handle);
-}
-
-/* A runner that dies before it is ready is started again at once, unless it does so all the time. */
-static void plan_respawn(struct worker *worker, bool was_ready)
-{
-    int64_t now = now_ms();
-    worker->respawn_ms = now;
-    if (was_ready) {
-        worker->pause_ms = 0;
-        return;
-    }
-    int64_t oldest = worker->failed_ms[0];
-    memmove(worker->failed_ms, worker->failed_ms + 1,
-            (START_FAILURES - 1) * sizeof(*worker->failed_ms));
-    worker->failed_ms[START_FAILURES - 1] = now;
-    if (oldest && now - oldest < START_WINDOW_MS) {
-        worker->pause_ms = worker->pause_ms ? worker->pause_ms * 2 : START_PAUSE_MS;
-        if (worker->pause_ms > START_PAUSE_MAX_MS)
-            worker->pause_ms = START_PAUSE_MAX_MS;
-        worker->respawn_ms = now + worker->pause_ms;
-        say(worker->daemon, "level=error event=runner-keeps-dying slot=%u pauseMs=%lld",
-            worker->runner.index, (long long)worker->pause_ms);
-    }
-}
-
-/* What the dead runner printed goes to the log of the attempt that it died in, or to ours. */
-static void keep_last_words(struct worker *worker, bool was_ready)
-{
-    struct daemon *daemon = worker->daemon;
-    struct attempt_id id;
-    char words[512];
-    if (host_slot_attempt(daemon->host, worker->runner.index, &id)) {
-        struct log_writer log;
-        log_writer_init(&log, daemon->options->dir, id.run, id.task, id.attempt);
-        log_write_file(&log, worker->runner.output_fd);
-        log_writer_fini(&log);
-    } else if (!was_ready) {
-        ssize_t size = pread(worker->runner.output_fd, words, sizeof(words), 0);
-        if (size > 0)
-            say(daemon, "level=error event=runner-said text=\"%.*s\"", (int)size, words);
-    }
-}
-
-static void describe_death(const struct runner_death *death, bool is_corrupt, char *text,
-                           size_t text_size)
-{
-    if (is_corrupt)
-        snprintf(text, text_size, "the runner's shared memory was overwritten; it was killed");
-    else if (WIFSIGNALED(death->status))
-        snprintf(text, text_size, "the runner was killed by signal %d (%s)",
-                 WTERMSIG(death->status), process_signal_name(WTERMSIG(death->status)));
-    else
-        snprintf(text, text_size, "the runner exited with status %d", WEXITSTATUS(death->status));
-}
-
-static void on_death(uv_poll_t *poll, int status, int events)
-{
-    struct worker *worker = poll->data;
-    struct daemon *daemon = worker->daemon;
-    uint32_t slots = daemon->options->slots;
-    (void)status, (void)events;
-    uv_poll_stop(poll);
-    uv_close((uv_handle_t *)poll, free_handle);
-    worker->pid_poll = NULL;
-    read_reports(worker);
-    apply(daemon);
-    pid_t *kept = mem_zalloc(slots, sizeof(*kept));
-    for (uint32_t i = 0; i < slots; i++)
-        kept[i] = i == worker->runner.index ? 0 : daemon->workers[i].runner.pid;
-    struct runner_death death = runner_process_reap(&worker->runner, kept, slots);
-    free(kept);
-    if (death.blamed || !death.was_ready)
-        keep_last_words(worker, death.was_ready);
-    char text[128];
-    describe_death(&death, worker->runner.is_corrupt, text, sizeof(text));
-    const struct rusage *usage = &death.usage;
-    bool is_signal = WIFSIGNALED(death.status);
-    struct msg_report report = {
-        .outcome = OUTCOME_CRASHED,
-        .exit_status = is_signal ? -1 : WEXITSTATUS(death.status),
-        .signal = is_signal ? WTERMSIG(death.status) : 0,
-        .user_us = (int64_t)usage->ru_utime.tv_sec * 1000000 + usage->ru_utime.tv_usec,
-        .system_us = (int64_t)usage->ru_stime.tv_sec * 1000000 + usage->ru_stime.tv_usec,
-        .max_rss_kib = usage->ru_maxrss,
-        .error = bytes_str(text),
-    };
-    step(daemon, (struct host_input){.kind = HOST_RUNNER_DEAD,
-                                     .slot = worker->runner.index,
-                                     .report = &report,
-                                     .blamed = death.blamed});
-    apply(daemon);
-    say(daemon, "level=warn event=runner-died slot=%u text=\"%s\"", worker->runner.index, text);
-    plan_respawn(worker, death.was_ready);
-}
-
-static void respawn(struct worker *worker)
-{
-    struct daemon *daemon = worker->daemon;
-    struct synk_error error;
-    worker->respawn_ms = 0;
-    if (runner_process_spawn(&worker->runner, &daemon->plugins, &error)) {
-        say(daemon, "level=error event=spawn-failed slot=%u text=\"%s\"", worker->runner.index,
-            error.text);
-        worker->respawn_ms = now_ms() + START_PAUSE_MS;
-        return;
-    }
-    worker->pid_poll = mem_zalloc(1, sizeof(*worker->pid_poll));
-    worker->pid_poll->data = worker;
-    if (uv_poll_init(&daemon->loop, worker->pid_poll, worker->runner.pidfd) ||
-        uv_poll_start(worker->pid_poll, UV_READABLE, on_death))
-        abort();
-}
-
-static void view_runners(struct daemon *daemon)
-{
-    for (uint32_t i = 0; i < daemon->options->slots; i++) {
-        struct runner_view view = runner_process_view(&daemon->workers[i].runner);
-        if (view.runs && view.is_new)
-            step(daemon, (struct host_input){.kind = HOST_RUNNER_STARTED,
-                                             .slot = i,
-                                             .started_ms = view.started_ms,
-                                             .started_at = view.started_at});
-        if (view.has_progress)
-            step(daemon, (struct host_input){
-                             .kind = HOST_RUNNER_PROGRESS, .slot = i, .progress = view.progress});
-    }
-}
-
-static int64_t rss_kib(pid_t pid)
-{
-    char path[64], text[128] = "";
-    long long size, resident;
-    snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
-    if (fd >= 0)
-        close(fd);
-    if (got <= 0 || sscanf(text, "%lld %lld", &size, &resident) != 2)
-        return 0;
-    return resident * (sysconf(_SC_PAGESIZE) / 1024);
-}
-
-static int64_t cpu_us(int who)
-{
-    struct rusage usage;
-    getrusage(who, &usage);
-    return ((int64_t)usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +
-           usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
-}
-
-static void measure(struct daemon *daemon)
-{
-    int64_t rss = rss_kib(getpid()), cpu = cpu_us(RUSAGE_SELF) + cpu_us(RUSAGE_CHILDREN);
-    for (uint32_t i = 0; i < daemon->options->slots; i++) {
-        pid_t pid = daemon->workers[i].runner.pid;
-        clockid_t clock;
-        struct timespec used;
-        if (!pid)
-            continue;
-        rss += rss_kib(pid);
-        if (clock_getcpuclockid(pid, &clock) == 0 && clock_gettime(clock, &used) == 0)
-            cpu += (int64_t)used.tv_sec * 1000000 + used.tv_nsec / 1000;
-    }
-    host_set_usage(daemon->host, rss, cpu);
-}
-
-/* A function that prints without end must not fill the memory: what its log would leave out anyway is
- * given back. */
-static void bound_output(struct daemon *daemon)
-{
-    for (uint32_t i = 0; i < daemon->options->slots; i++) {
-        struct stat info;
-        int fd = daemon->workers[i].runner.output_fd;
-        if (fstat(fd, &info) == 0 && info.st_blocks > 2 * LIMIT_LOG_BYTES / 512 &&
-            fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, LIMIT_LOG_BYTES,
-                      info.st_size - 2 * LIMIT_LOG_BYTES))
-            say(daemon, "level=warn event=output-not-bounded slot=%u text=\"%s\"", i,
-                strerror(errno));
-    }
+    daemon_apply(daemon);
 }
 
 static bool is_due(int64_t *last_ms, int64_t every_ms, int64_t now)
@@ -445,17 +193,17 @@ static void chores(struct daemon *daemon, int64_t now)
     for (uint32_t i = 0; i < options->slots; i++) {
         struct worker *worker = &daemon->workers[i];
         if (worker->respawn_ms && now >= worker->respawn_ms)
-            respawn(worker);
+            daemon_start_runner(worker);
     }
     if (is_due(&daemon->usage_ms, USAGE_MS, now))
-        measure(daemon);
+        daemon_measure(daemon);
     if (is_due(&daemon->output_ms, OUTPUT_CHECK_MS, now))
-        bound_output(daemon);
+        daemon_bound_output(daemon);
     if (is_due(&daemon->pruned_ms, PRUNE_MS, now)) {
         size_t removed =
             logs_prune(options->dir, options->log_bytes, options->log_age_s, wall_ms() / 1000);
         if (removed)
-            say(daemon, "level=info event=logs-removed count=%zu", removed);
+            daemon_say(daemon, "level=info event=logs-removed count=%zu", removed);
     }
     if (options->parent_bound && getppid() != daemon->parent)
         daemon->exits = true;
@@ -468,7 +216,7 @@ static void on_timer(uv_timer_t *timer)
 
 static void arm_timer(struct daemon *daemon)
 {
-    int64_t now = now_ms(), due = host_next_due(daemon->host);
+    int64_t now = daemon_now_ms(), due = host_next_due(daemon->host);
     for (uint32_t i = 0; i < daemon->options->slots; i++) {
         int64_t respawn_ms = daemon->workers[i].respawn_ms;
         if (respawn_ms && respawn_ms < due)
@@ -484,22 +232,22 @@ static void arm_timer(struct daemon *daemon)
 static void before_sleep(uv_prepare_t *prepare)
 {
     struct daemon *daemon = prepare->data;
-    int64_t now = now_ms();
+    int64_t now = daemon_now_ms();
     link_pump(daemon->link);
     chores(daemon, now);
     if (host_is_watching(daemon->host) || now - daemon->viewed_ms >= VIEW_MS) {
         daemon->viewed_ms = now;
-        view_runners(daemon);
+        daemon_view_runners(daemon);
     }
     if (now >= host_next_due(daemon->host))
-        step(daemon, (struct host_input){.kind = HOST_TIME});
-    apply(daemon);
+        daemon_step(daemon, (struct host_input){.kind = HOST_TIME});
+    daemon_apply(daemon);
     /* A round that took tasks back has them to give again. */
     for (int rounds = 0; rounds < 3; rounds++) {
-        host_flush(daemon->host, now_ms(), wall_ms(), &daemon->effects);
+        host_flush(daemon->host, daemon_now_ms(), wall_ms(), &daemon->effects);
         if (!daemon->effects.count)
             break;
-        apply(daemon);
+        daemon_apply(daemon);
     }
     for (uint32_t i = 0; i < daemon->options->slots; i++)
         runner_process_publish(&daemon->workers[i].runner);
@@ -512,9 +260,9 @@ static void before_sleep(uv_prepare_t *prepare)
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct daemon *daemon = handle->data;
-    say(daemon, "level=info event=signal number=%d", number);
-    step(daemon, (struct host_input){.kind = HOST_STOP});
-    apply(daemon);
+    daemon_say(daemon, "level=info event=signal number=%d", number);
+    daemon_step(daemon, (struct host_input){.kind = HOST_STOP});
+    daemon_apply(daemon);
 }
 
 /* Takes the directory for life. 0, or the exit status. */
@@ -523,26 +271,26 @@ static int take_directory(const struct daemon *daemon, int *ret_lock)
     const char *dir = daemon->options->dir;
     char path[4096], text[32];
     if (mkdir(dir, 0700) && errno != EEXIST) {
-        say(daemon, "level=error event=no-directory path=\"%s\" text=\"%s\"", dir, strerror(errno));
+        daemon_say(daemon, "level=error event=no-directory path=\"%s\" text=\"%s\"", dir, strerror(errno));
         return DAEMON_EXIT_UNUSABLE;
     }
     snprintf(path, sizeof(path), "%s/host.lock", dir);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
-        say(daemon, "level=error event=no-lock path=\"%s\" text=\"%s\"", path, strerror(errno));
+        daemon_say(daemon, "level=error event=no-lock path=\"%s\" text=\"%s\"", path, strerror(errno));
         return DAEMON_EXIT_UNUSABLE;
     }
     if (flock(fd, LOCK_EX | LOCK_NB)) {
         ssize_t size = pread(fd, text, sizeof(text) - 1, 0);
         text[size > 0 ? size : 0] = '\0';
         text[strcspn(text, "\n")] = '\0';
-        say(daemon, "level=error event=locked path=\"%s\" text=\"host %s holds it\"", path, text);
+        daemon_say(daemon, "level=error event=locked path=\"%s\" text=\"host %s holds it\"", path, text);
         close(fd);
         return DAEMON_EXIT_LOCKED;
     }
     int size = snprintf(text, sizeof(text), "%d\n", (int)getpid());
     if (ftruncate(fd, 0) || pwrite(fd, text, (size_t)size, 0) != size) {
-        say(daemon, "level=error event=no-lock path=\"%s\" text=\"%s\"", path, strerror(errno));
+        daemon_say(daemon, "level=error event=no-lock path=\"%s\" text=\"%s\"", path, strerror(errno));
         close(fd);
         return DAEMON_EXIT_UNUSABLE;
     }
@@ -557,10 +305,10 @@ static void find_plugins(struct daemon *daemon)
     for (size_t i = 0; i < options->plugin_dir_count; i++) {
         struct synk_error error;
         if (plugins_find(&daemon->plugins, options->plugin_dirs[i], "/proc/self/exe", &error))
-            say(daemon, "level=error event=plugins-refused text=\"%s\"", error.text);
+            daemon_say(daemon, "level=error event=plugins-refused text=\"%s\"", error.text);
     }
     for (size_t i = 0; i < daemon->plugins.refused_count; i++)
-        say(daemon, "level=error event=plugin-refused plugin=%s text=\"%s\"",
+        daemon_say(daemon, "level=error event=plugin-refused plugin=%s text=\"%s\"",
             daemon->plugins.refused[i].name, daemon->plugins.refused[i].reason);
     daemon->functions = mem_zalloc(daemon->plugins.function_count, sizeof(struct synk_bytes));
     for (size_t i = 0; i < daemon->plugins.function_count; i++)
@@ -608,7 +356,7 @@ static enum synk_status make_workers(struct daemon *daemon, struct synk_error *e
             return status;
         worker->timer_poll.data = worker;
         if (uv_poll_init(&daemon->loop, &worker->timer_poll, worker->runner.timer_fd) ||
-            uv_poll_start(&worker->timer_poll, UV_READABLE, on_reports))
+            uv_poll_start(&worker->timer_poll, UV_READABLE, daemon_on_reports))
             return status_fail(error, SYNK_IO, "cannot watch runner %u", i);
     }
     return SYNK_OK;
@@ -635,12 +383,12 @@ static enum synk_status start(struct daemon *daemon, struct synk_error *error)
     struct buf spooled = {0};
     size_t killed = runner_leftovers_kill(daemon->options->dir);
     if (killed)
-        say(daemon, "level=warn event=leftovers-killed count=%zu", killed);
+        daemon_say(daemon, "level=warn event=leftovers-killed count=%zu", killed);
     find_plugins(daemon);
     make_host(daemon);
     enum synk_status status = spool_open(&daemon->spool, daemon->options->dir, &spooled, error);
     if (!status && spooled.size)
-        say(daemon, "level=info event=spool-read items=%zu",
+        daemon_say(daemon, "level=info event=spool-read items=%zu",
             host_restore(daemon->host, buf_bytes(&spooled)));
     buf_fini(&spooled);
     if (!status)
@@ -651,9 +399,9 @@ static enum synk_status start(struct daemon *daemon, struct synk_error *error)
     if (status)
         return status;
     start_loop(daemon);
-    step(daemon, (struct host_input){.kind = HOST_START});
-    apply(daemon);
-    say(daemon, "level=info event=started pid=%d slots=%u functions=%zu", (int)getpid(),
+    daemon_step(daemon, (struct host_input){.kind = HOST_START});
+    daemon_apply(daemon);
+    daemon_say(daemon, "level=info event=started pid=%d slots=%u functions=%zu", (int)getpid(),
         daemon->options->slots, daemon->plugins.function_count);
     return SYNK_OK;
 }
@@ -665,7 +413,7 @@ static void close_handle(uv_handle_t *handle, void *context)
     for (uint32_t i = 0; i < daemon->options->slots; i++)
         is_own |= handle == (uv_handle_t *)daemon->workers[i].pid_poll;
     if (!uv_is_closing(handle))
-        uv_close(handle, is_own ? free_handle : NULL);
+        uv_close(handle, is_own ? daemon_free_handle : NULL);
 }
 
 static void finish(struct daemon *daemon)
@@ -688,8 +436,8 @@ static void finish(struct daemon *daemon)
     free(daemon->reclaims);
 }
 
-/* Eight descriptors a slot. Only where needed: commands inherit the limit, and old programs slow down
- * when it is high. */
+/* Eight descriptors a slot. Only where needed: commands inherit the limit, and old programs slow
+ * down when it is high. */
 static void raise_file_limit(uint32_t slots)
 {
     struct rlimit limit;
@@ -708,7 +456,7 @@ int daemon_run(const struct daemon_options *options)
     if (options->parent_bound)
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* what died before this is seen by chores */
     if (options->is_detached && setsid() < 0 && errno != EPERM) {
-        say(&daemon, "level=error event=no-session text=\"%s\"", strerror(errno));
+        daemon_say(&daemon, "level=error event=no-session text=\"%s\"", strerror(errno));
         return DAEMON_EXIT_UNUSABLE;
     }
     int status = take_directory(&daemon, &lock);
@@ -720,7 +468,7 @@ int daemon_run(const struct daemon_options *options)
     if (uv_loop_init(&daemon.loop))
         abort();
     if (start(&daemon, &error)) {
-        say(&daemon, "level=error event=cannot-start text=\"%s\"", error.text);
+        daemon_say(&daemon, "level=error event=cannot-start text=\"%s\"", error.text);
         status = DAEMON_EXIT_UNUSABLE;
     } else {
         uv_run(&daemon.loop, UV_RUN_DEFAULT);

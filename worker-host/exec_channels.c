@@ -1,7 +1,8 @@
 /*
- * Starting a command. Between vfork and execve the child shares the runner's memory while the runner
- * is suspended, so it makes system calls only and tells a failure in a variable: no pipe for errno, no
- * copy of page tables. posix_spawn could not bind the command to the runner's life (PR_SET_PDEATHSIG).
+ * Starting a command. Between vfork and execve the child shares the runner's memory while the
+ * runner is suspended, so it makes system calls only and tells a failure in a variable: no pipe for
+ * errno, no copy of page tables. posix_spawn could not bind the command to the runner's life
+ * (PR_SET_PDEATHSIG).
  *
  * Invariant: every descriptor here is above 3 and close-on-exec.
  */
@@ -84,8 +85,8 @@ struct spawn {
     volatile int problem;
 };
 
-/* Dispositions and mask back to what a program expects. The raw calls: libraries keep books in memory
- * that is not the child's. */
+/* Dispositions and mask back to what a program expects. The raw calls: libraries keep books in
+ * memory that is not the child's. */
 static void reset_signals(void)
 {
     static const struct {

@@ -1,7 +1,7 @@
 /*
- * Starting one command, and the descriptors that it talks through. A runner opens them once and uses
- * them for one command after the other: nothing of a command survives its attempt, so nobody else
- * holds their far ends.
+ * Starting one command, and the descriptors that it talks through. A runner opens them once and
+ * uses them for one command after the other: nothing of a command survives its attempt, so nobody
+ * else holds their far ends.
  */
 #ifndef WORKER_HOST_EXEC_CHANNELS_H
 #define WORKER_HOST_EXEC_CHANNELS_H
@@ -13,7 +13,8 @@
 
 struct exec_channels {
     bool is_open;
-    /* Pipes from the command's standard output, standard error and descriptor 3; [0] never blocks. */
+    /* Pipes from the command's standard output, standard error and descriptor 3; [0] never blocks.
+     * */
     int output[2], error[2], report[2];
     /* Memory file with the task's JSON. Commands open it by name (input_path): it works for every
      * program of the same user, even where a parent closed its descriptors, costs no directory

@@ -12,8 +12,9 @@ struct exec_payload {
     struct arena arena; /* everything above points in here, or into the environment */
 };
 /*
- * Reads {command, cwd, env, envFile, stdin, output}; the environment is the runner's, then envFile's,
- * then env's, then the SYNK_ variables. SYNK_INVALID with the field and what is wrong with it.
+ * Reads {command, cwd, env, envFile, stdin, output}; the environment is the runner's, then
+ * envFile's, then env's, then the SYNK_ variables. SYNK_INVALID with the field and what is wrong
+ * with it.
  */
 enum synk_status exec_payload_read(const struct synk_task *task, const char *input_path,
                                    struct exec_payload *ret_payload, struct synk_error *error);

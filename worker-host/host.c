@@ -1,10 +1,11 @@
 /*
- * The worker host's state machine: its beginning and end, the session with the supervisor, the round
- * of work that host_flush closes. Slots, attempts, messages and the outbox are in their own files.
+ * The worker host's state machine: its beginning and end, the session with the supervisor, the
+ * round of work that host_flush closes. Slots, attempts, messages and the outbox are in their own
+ * files.
  *
- * Invariants: a report item stays in the outbox until it is acknowledged; it is in the spool file as
- * well once it is a second old or there is no session; every attempt taken in comes to one result or
- * is given back.
+ * Invariants: a report item stays in the outbox until it is acknowledged; it is in the spool file
+ * as well once it is a second old or there is no session; every attempt taken in comes to one
+ * result or is given back.
  */
 #include "worker-host/host_messages.h"
 
@@ -356,7 +357,8 @@ static void keep_spool(struct host *host, int64_t now_ms, struct host_effects *e
     }
     if (outbox->spooled == outbox_last(outbox))
         return;
-    int64_t oldest = outbox->times[outbox->size_start + (size_t)(outbox->spooled + 1 - outbox->first)];
+    size_t next = (size_t)(outbox->spooled + 1 - outbox->first);
+    int64_t oldest = outbox->times[outbox->size_start + next];
     if (is_stale || host->link != LINK_WELCOME || now_ms - oldest >= SPOOL_AFTER_MS)
         append_to_spool(host, effects);
 }

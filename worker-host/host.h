@@ -1,11 +1,11 @@
 /*
- * The worker host's decisions, as one deterministic state machine: what it tells the supervisor, which
- * runner gets which task, when an attempt is to end and how hard, what is kept until acknowledged.
- * host_step takes one input, host_flush closes a round of them; both append effects. No socket, file,
- * clock, process or randomness: daemon.c is its hands, and a simulator can be.
+ * The worker host's decisions, as one deterministic state machine: what it tells the supervisor,
+ * which runner gets which task, when an attempt is to end and how hard, what is kept until
+ * acknowledged. host_step takes one input, host_flush closes a round of them; both append effects.
+ * No socket, file, clock, process or randomness: daemon.c is its hands, and a simulator can be.
  *
- * The owner executes effects in order, right after the call that gave them, and answers HOST_RECLAIM
- * with HOST_RECLAIMED before it passes any other input about that slot.
+ * The owner executes effects in order, right after the call that gave them, and answers
+ * HOST_RECLAIM with HOST_RECLAIMED before it passes any other input about that slot.
  */
 #ifndef WORKER_HOST_HOST_H
 #define WORKER_HOST_HOST_H
@@ -21,7 +21,7 @@ struct host_config {
     uint32_t slots;
     const struct synk_bytes *functions, *tags; /* outlive the host */
     size_t function_count, tag_count;
-    bool leaves;             /* a local host: ends when drained, or orphaned for a minute, and idle */
+    bool leaves;             /* a local host: ends when idle and drained or orphaned */
     int64_t orphan_ms;       /* that minute */
     int64_t grace_ms;        /* between one step of a kill and the next */
     uint64_t kept_bytes;     /* unacknowledged reports beyond which no task is started */
@@ -105,8 +105,8 @@ static inline struct synk_bytes host_effect_body(const struct host_effects *effe
 
 struct host *host_new(const struct host_config *config);
 void host_free(struct host *host);
-/* Reports of an earlier life, encoded items from its spool, before HOST_START. Returns how many were
- * whole; a torn or garbled rest is left out. */
+/* Reports of an earlier life, encoded items from its spool, before HOST_START. Returns how many
+ * were whole; a torn or garbled rest is left out. */
 size_t host_restore(struct host *host, struct synk_bytes items);
 void host_step(struct host *host, const struct host_input *input, struct host_effects *effects);
 void host_flush(struct host *host, int64_t now_ms, int64_t wall_ms, struct host_effects *effects);

@@ -14,7 +14,8 @@ enum {
     TABLE_MIN = 1024,
     /* Finished attempts still known by id: some seconds' worth at full speed. */
     DONE_MAX = 8192,
-    /* Items of one SYNC, STARTED, REJECT or PROGRESS message: about 40 bytes each, reasons aside. */
+    /* Items of one SYNC, STARTED, REJECT or PROGRESS message: about 40 bytes each, reasons aside.
+     * */
     NOTICES_MAX = 10000,
 };
 

@@ -1,7 +1,7 @@
 /*
  * Report items until they are acknowledged. Invariants: items first .. first + count - 1 are kept;
- * sent and spooled lie within first - 1 and the last; memory is given back by moving what is kept to
- * the front once more than half is gone.
+ * sent and spooled lie within first - 1 and the last; memory is given back by moving what is kept
+ * to the front once more than half is gone.
  */
 #include "worker-host/host_internal.h"
 

@@ -1,7 +1,7 @@
 /*
  * The DEALER. ZeroMQ's descriptor is edge-triggered: readability is told once, so the socket's own
- * event mask is asked before every sleep, after what was sent and received, and an idle handle keeps
- * the loop turning while a turn's bound leaves something behind.
+ * event mask is asked before every sleep, after what was sent and received, and an idle handle
+ * keeps the loop turning while a turn's bound leaves something behind.
  */
 #include "worker-host/link.h"
 
@@ -143,7 +143,8 @@ enum synk_status link_connect(struct link *link, struct synk_bytes address,
     if (zmq_getsockopt(link->socket, ZMQ_FD, &fd, &size))
         abort();
     link->poll = mem_alloc(sizeof(*link->poll));
-    if (uv_poll_init(link->loop, link->poll, fd) || uv_poll_start(link->poll, UV_READABLE, on_readable))
+    if (uv_poll_init(link->loop, link->poll, fd) ||
+        uv_poll_start(link->poll, UV_READABLE, on_readable))
         abort();
     return SYNK_OK;
 }

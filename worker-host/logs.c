@@ -1,6 +1,6 @@
 /*
- * Logs of attempts. Invariant: a file never exceeds LIMIT_LOG_BYTES and a line that says how much is
- * missing. Failing to write a log never fails a task: the loss is counted as left out.
+ * Logs of attempts. Invariant: a file never exceeds LIMIT_LOG_BYTES and a line that says how much
+ * is missing. Failing to write a log never fails a task: the loss is counted as left out.
  */
 #include "worker-host/logs.h"
 

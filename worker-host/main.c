@@ -1,6 +1,6 @@
 /*
- * synk-worker-host: one program in three roles. Without --runner and --list it is the host; the host
- * starts itself again for each slot (--runner) and to ask a plugin what it offers (--list).
+ * synk-worker-host: one program in three roles. Without --runner and --list it is the host; the
+ * host starts itself again for each slot (--runner) and to ask a plugin what it offers (--list).
  */
 #include <stdio.h>
 #include <stdlib.h>

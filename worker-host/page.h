@@ -16,7 +16,8 @@
 enum {
     PAGE_BYTES = 4096,
     PAGE_MAGIC = 0x53504731,
-    /* One task with full payload, params and inputs fits; see ring.h for the part commonly touched. */
+    /* One task with full payload, params and inputs fits; see ring.h for the part commonly touched.
+     * */
     TASK_RING_BYTES = 8 << 20,
     /* One full result and one full milestone at once. A power of two. */
     REPORT_RING_BYTES = 4 << 20,

@@ -1,6 +1,7 @@
 /*
- * Plugins. Invariants: nothing is loaded that another user could have written; the host's own process
- * loads nothing, so a plugin that crashes while it is loaded costs a child process and itself.
+ * Plugins. Invariants: nothing is loaded that another user could have written; the host's own
+ * process loads nothing, so a plugin that crashes while it is loaded costs a child process and
+ * itself.
  */
 #include "worker-host/plugins.h"
 

@@ -1,6 +1,6 @@
 /*
- * Plugins: which files may be loaded, what they offer, and the functions by name. The host only finds
- * and checks files, and asks a child process what each one offers; runners load them.
+ * Plugins: which files may be loaded, what they offer, and the functions by name. The host only
+ * finds and checks files, and asks a child process what each one offers; runners load them.
  */
 #ifndef WORKER_HOST_PLUGINS_H
 #define WORKER_HOST_PLUGINS_H
@@ -38,8 +38,8 @@ enum synk_status plugin_check(const struct synk_plugin *plugin, const char *name
                               struct synk_error *error);
 
 /* Every NAME.so of a directory: checked, asked (by running `program --list FILE`), added with its
- * functions' names, or refused with the reason. SYNK_REFUSED where the directory itself is. Blocks up
- * to 10 s a plugin. */
+ * functions' names, or refused with the reason. SYNK_REFUSED where the directory itself is. Blocks
+ * up to 10 s a plugin. */
 enum synk_status plugins_find(struct plugins *plugins, const char *directory, const char *program,
                               struct synk_error *error);
 /* Loads one file into this process and adds its functions. SYNK_REFUSED with the reason. */
@@ -50,7 +50,8 @@ const struct function *plugins_function(const struct plugins *plugins, struct sy
 /* Why there is no such function. */
 void plugins_explain(const struct plugins *plugins, struct synk_bytes name, char *text,
                      size_t text_size);
-/* The `--list` role: loads the file and prints its functions' names, a line each, to descriptor 1. */
+/* The `--list` role: loads the file and prints its functions' names, a line each, to descriptor 1.
+ * */
 int plugins_list_main(const char *path);
 
 /* builtin.c: {name, function} of sim.*, ended by a NULL name. */

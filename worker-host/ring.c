@@ -1,8 +1,8 @@
 /*
- * Rings. Invariants: between `done` and `written` lie the unfinished tasks of the writer, of which the
- * reader has taken none or the first; a frame's memory is not written again before the task is
- * finished or reclaimed; a number's frame is read only after the cursor gave it to the reader, so the
- * reader never sees a frame that is being replaced.
+ * Rings. Invariants: between `done` and `written` lie the unfinished tasks of the writer, of which
+ * the reader has taken none or the first; a frame's memory is not written again before the task is
+ * finished or reclaimed; a number's frame is read only after the cursor gave it to the reader, so
+ * the reader never sees a frame that is being replaced.
  */
 #include "worker-host/ring.h"
 
@@ -122,7 +122,8 @@ bool task_reader_is_empty(const struct task_reader *reader)
     return cursor_next(word) == cursor_limit(word);
 }
 
-bool task_reader_take(struct task_reader *reader, struct synk_bytes *ret_frame, uint32_t *ret_number)
+bool task_reader_take(struct task_reader *reader, struct synk_bytes *ret_frame,
+                      uint32_t *ret_number)
 {
     uint64_t word = atomic_load(&reader->page->cursor);
     uint32_t next;
@@ -149,7 +150,8 @@ bool report_fits(const struct page *page, size_t size)
 
 bool report_is_half_full(const struct page *page)
 {
-    return atomic_load(&page->report_tail) - atomic_load(&page->report_head) > REPORT_RING_BYTES / 2;
+    uint64_t used = atomic_load(&page->report_tail) - atomic_load(&page->report_head);
+    return used > REPORT_RING_BYTES / 2;
 }
 
 void report_write(struct page *page, uint8_t *data, const struct synk_bytes *pieces, size_t count)
@@ -169,7 +171,8 @@ void report_write(struct page *page, uint8_t *data, const struct synk_bytes *pie
     atomic_store(&page->report_tail, tail);
 }
 
-enum synk_status report_read(struct page *page, const uint8_t *data, uint64_t *head, struct buf *out)
+enum synk_status report_read(struct page *page, const uint8_t *data, uint64_t *head,
+                             struct buf *out)
 {
     uint64_t tail = atomic_load(&page->report_tail);
     if (tail - *head > REPORT_RING_BYTES)

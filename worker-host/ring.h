@@ -3,9 +3,10 @@
  * reader each, no system call and no lock. Pure memory.
  *
  * Tasks: frames lie whole, one behind the other; the frame behind one that ends past TASK_RING_SOFT
- * starts at 0 again, so that small tasks keep to memory that stays in the cache, and a large one may
- * use all of it. Both sides derive a frame's place from the one before. The writer may take back what
- * the reader has not begun: frames are numbered, and the cursor word (page.h) decides who has which.
+ * starts at 0 again, so that small tasks keep to memory that stays in the cache, and a large one
+ * may use all of it. Both sides derive a frame's place from the one before. The writer may take
+ * back what the reader has not begun: frames are numbered, and the cursor word (page.h) decides who
+ * has which.
  *
  * Reports: a plain byte ring. The host copies out what is there before it looks at it.
  */
@@ -60,7 +61,8 @@ struct task_reader {
 };
 bool task_reader_is_empty(const struct task_reader *reader);
 /* Takes the next task: its frame, valid until the task is reported, and its number. */
-bool task_reader_take(struct task_reader *reader, struct synk_bytes *ret_frame, uint32_t *ret_number);
+bool task_reader_take(struct task_reader *reader, struct synk_bytes *ret_frame,
+                      uint32_t *ret_number);
 
 /* Whether a report of `size` bytes fits now. The runner's side. */
 bool report_fits(const struct page *page, size_t size);
@@ -71,6 +73,7 @@ bool report_is_half_full(const struct page *page);
 
 /* The host's side: appends all that is there to `out`. SYNK_CORRUPT where the positions are not
  * possible. `head` is the host's own copy of what it read so far. */
-enum synk_status report_read(struct page *page, const uint8_t *data, uint64_t *head, struct buf *out);
+enum synk_status report_read(struct page *page, const uint8_t *data, uint64_t *head,
+                             struct buf *out);
 
 #endif

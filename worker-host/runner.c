@@ -1,8 +1,8 @@
 /*
  * The runner: takes tasks from its ring, executes them, reports.
  *
- * Invariants: page.current names a task from before its function is called until after its result is
- * in the report ring's memory, so a death in between blames that task and no other; the runner
+ * Invariants: page.current names a task from before its function is called until after its result
+ * is in the report ring's memory, so a death in between blames that task and no other; the runner
  * announces that it sleeps before it looks at the ring a last time (the host looks the other way
  * round), so no wake-up is lost.
  */
@@ -27,8 +27,9 @@
 
 enum {
     /* Reports that come close together, while more tasks wait, wake the host once. Shorter than the
-     * host's work ahead (AHEAD_US in host_slots.c), so nobody idles; longer than most commands, since
-     * a host that wakes for each of them costs their start a tenth of its speed on a small machine. */
+     * host's work ahead (AHEAD_US in host_slots.c), so nobody idles; longer than most commands,
+     * since a host that wakes for each of them costs their start a tenth of its speed on a small
+     * machine. */
     SOON_NS = 1000000,
     NOW_NS = 1,
 };
@@ -59,7 +60,8 @@ void runner_report(struct runner *runner, const struct synk_bytes *pieces, size_
         nanosleep(&pause, NULL);
     }
     report_write(page, runner->rings + TASK_RING_BYTES, pieces, count);
-    bool is_urgent = (is_last && task_reader_is_empty(&runner->reader)) || report_is_half_full(page);
+    bool is_urgent =
+        (is_last && task_reader_is_empty(&runner->reader)) || report_is_half_full(page);
     arm(page, is_urgent ? WAKE_NOW : WAKE_SOON);
     pthread_mutex_unlock(&report_lock);
 }

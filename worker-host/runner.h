@@ -10,7 +10,8 @@
 #include "worker-host/plugins.h"
 #include "worker-host/ring.h"
 
-/* Descriptors that a host hands to its runner, beside /dev/null as 0 and RUNNER_OUTPUT as 1 and 2. */
+/* Descriptors that a host hands to its runner, beside /dev/null as 0 and RUNNER_OUTPUT as 1 and 2.
+ * */
 enum runner_fd {
     RUNNER_PAGE = 3,
     RUNNER_RINGS,

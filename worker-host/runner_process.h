@@ -1,6 +1,6 @@
 /*
- * The host's end of one runner: the process, the shared memory, the descriptors. Owned by the daemon,
- * one a slot; a slot's memory and descriptors outlive the process and serve the next one.
+ * The host's end of one runner: the process, the shared memory, the descriptors. Owned by the
+ * daemon, one a slot; a slot's memory and descriptors outlive the process and serve the next one.
  */
 #ifndef WORKER_HOST_RUNNER_PROCESS_H
 #define WORKER_HOST_RUNNER_PROCESS_H

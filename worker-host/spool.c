@@ -1,5 +1,5 @@
-/* The spool file. Invariant: what a failed append left is cut off again, so that items behind it are
- * not lost with it. */
+/* The spool file. Invariant: what a failed append left is cut off again, so that items behind it
+ * are not lost with it. */
 #include "worker-host/spool.h"
 
 #include <errno.h>

@@ -31,7 +31,7 @@ static int failures;
         if (!(condition)) {                                                                        \
             failures++;                                                                            \
             printf("%s:%d: %s: ", __FILE__, __LINE__, #condition);                                 \
-            printf(" " __VA_ARGS__);                                                                \
+            printf(" " __VA_ARGS__);                                                               \
             printf("\n");                                                                          \
         }                                                                                          \
     } while (0)
@@ -598,9 +598,11 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(void);
-    } cases[] = {{"exec", test_exec},     {"ends", test_ends},           {"plugin", test_plugin},
-                 {"drain", test_drain},   {"spool", test_spool},         {"reconnect", test_reconnect},
-                 {"reclaim", test_reclaim}};
+    } cases[] = {
+        {"exec", test_exec},   {"ends", test_ends},           {"plugin", test_plugin},
+        {"drain", test_drain}, {"spool", test_spool},         {"reconnect", test_reconnect},
+        {"reclaim", test_reclaim},
+    };
     if (argc < 3) {
         fprintf(stderr, "usage: host_driver PROGRAM PLUGIN-DIR [CASE]\n");
         return 2;

@@ -1,4 +1,5 @@
-/* A plugin with every habit that a host must cope with. Built as test.so beside the test programs. */
+/* A plugin with every habit that a host must cope with. Built as test.so beside the test programs.
+ * */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

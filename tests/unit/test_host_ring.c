@@ -1,4 +1,5 @@
-/* The rings between host and runner: placement, reclaim against a racing reader, scribbled cursors. */
+/* The rings between host and runner: placement, reclaim against a racing reader, scribbled cursors.
+ * */
 #include "worker-host/ring.h"
 
 #include <pthread.h>

@@ -1,0 +1,67 @@
+/* The parts of the daemon, for daemon.c (the loop) and daemon_runners.c (the runners in it). */
+#ifndef WORKER_HOST_DAEMON_INTERNAL_H
+#define WORKER_HOST_DAEMON_INTERNAL_H
+
+#include <uv.h>
+
+#include "worker-host/daemon.h"
+#include "worker-host/link.h"
+#include "worker-host/runner_process.h"
+#include "worker-host/spool.h"
+
+/* Restart intensity: so many failed starts in so long, then longer and longer pauses. */
+enum { START_FAILURES = 5 };
+
+struct worker {
+    struct daemon *daemon;
+    struct runner_process runner;
+    uv_poll_t timer_poll;
+    uv_poll_t *pid_poll; /* NULL while there is no process */
+    int64_t respawn_ms;  /* when a runner is to be started; 0 = it is there */
+    int64_t failed_ms[START_FAILURES];
+    int64_t pause_ms;
+};
+
+struct daemon {
+    const struct daemon_options *options;
+    uv_loop_t loop;
+    uv_prepare_t prepare;
+    uv_timer_t timer;
+    uv_signal_t signals[2];
+    struct link *link;
+    struct host *host;
+    struct host_effects effects;
+    struct spool spool;
+    struct plugins plugins;
+    struct synk_bytes *functions, *tags;
+    struct worker *workers;
+    uint32_t *reclaims; /* slots whose tasks are to be taken back */
+    size_t reclaim_count;
+    int64_t viewed_ms, usage_ms, output_ms, pruned_ms;
+    pid_t parent;
+    bool exits;
+    uint64_t log_failures;
+};
+
+/* daemon.c */
+void daemon_say(const struct daemon *daemon, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+int64_t daemon_now_ms(void);
+/* One input for the pure host; its effects wait for daemon_apply. */
+void daemon_step(struct daemon *daemon, struct host_input input);
+void daemon_apply(struct daemon *daemon);
+
+/* daemon_runners.c */
+/* Starts a runner in a slot that has none. */
+void daemon_start_runner(struct worker *worker);
+/* The slot's timer fired: reports are there. */
+void daemon_on_reports(uv_poll_t *poll, int status, int events);
+/* Looks at every runner's page: starts and progress become inputs. */
+void daemon_view_runners(struct daemon *daemon);
+/* Tells the host what it and its runners use. */
+void daemon_measure(struct daemon *daemon);
+/* Keeps what functions print within bounds. */
+void daemon_bound_output(struct daemon *daemon);
+void daemon_free_handle(uv_handle_t *handle);
+
+#endif
