@@ -4,6 +4,22 @@
 #include "tools/synk/output.h"
 #include "tools/synk/verbs.h"
 
+static bool is_same(const struct synk_value *a, const struct synk_value *b)
+{
+    return bytes_equal(text_of(a, "state"), text_of(b, "state")) &&
+           bytes_equal(text_of(a, "text"), text_of(b, "text"));
+}
+
+/* How many tasks from `from` on are where they are for the same reason. */
+static size_t count_same(const struct synk_value *tasks, size_t from)
+{
+    size_t count = 1;
+    while (from + count < synk_value_count(tasks) &&
+           is_same(synk_value_at(tasks, from), synk_value_at(tasks, from + count)))
+        count++;
+    return count;
+}
+
 static void print_tasks(const struct synk_value *reply)
 {
     const struct synk_value *tasks = synk_value_get(reply, "tasks");
@@ -12,11 +28,14 @@ static void print_tasks(const struct synk_value *reply)
     print_text(text_of(reply, "run"), 0);
     printf("%s  %s%.*s%s\n", style_off(), style_on(style_of(status)), (int)status.size,
            (const char *)status.data, style_off());
-    for (size_t i = 0; i < synk_value_count(tasks); i++) {
+    for (size_t i = 0, same; i < synk_value_count(tasks); i += same) {
+        same = count_same(tasks, i);
         const struct synk_value *task = synk_value_at(tasks, i);
         struct synk_bytes state = text_of(task, "state");
         printf("%s%s%s ", style_on(style_of(state)), mark_of(state), style_off());
         print_text(text_of(task, "worker"), 0);
+        if (same > 1)
+            printf(" and %zu more", same - 1);
         printf("  %s%.*s%s\n", style_on(style_of(state)), (int)state.size,
                (const char *)state.data, style_off());
         print_block(text_of(task, "text"), 4, (size_t)output_width());

@@ -29,6 +29,7 @@ struct started {
     bool is_running;
 };
 
+struct ending;
 struct watch {
     const struct watch_options *options;
     struct started *started;
@@ -37,10 +38,16 @@ struct watch {
     int64_t task_count, done, failed, running;
     bool has_progress;
     int64_t progress_ms;
-    bool is_ended;
+    struct ending *ending;
+};
+
+/* The reply to `wait`, apart: who leaves before it comes leaves this behind, for the callback to free
+ * when the client is closed. */
+struct ending {
+    bool is_ended, is_abandoned;
     enum synk_status status;
     struct synk_error error;
-    struct synk_document *ended;
+    struct synk_document *reply;
 };
 
 static int64_t now_ms(void)
@@ -213,17 +220,21 @@ static void on_event(void *context, const struct synk_value *event, uint64_t gap
 static void on_ended(void *context, enum synk_status status, const struct synk_value *body,
                      const struct synk_error *error)
 {
-    struct watch *watch = context;
-    watch->is_ended = true;
-    watch->status = status;
+    struct ending *ending = context;
+    if (ending->is_abandoned) {
+        free(ending);
+        return;
+    }
+    ending->is_ended = true;
+    ending->status = status;
     if (status != SYNK_OK) {
-        watch->error = *error;
+        ending->error = *error;
         return;
     }
     struct buf encoded = {0};
     value_encode(body, &encoded);
-    watch->status = value_decode_owned(buf_bytes(&encoded), &check_message_limits, &watch->ended,
-                                       &watch->error);
+    ending->status = value_decode_owned(buf_bytes(&encoded), &check_message_limits, &ending->reply,
+                                        &ending->error);
     buf_fini(&encoded);
 }
 
@@ -271,7 +282,7 @@ static void send_cancel(struct watch *watch, struct synk_client *client)
 static int loop(struct watch *watch, struct synk_client *client)
 {
     int seen = signals_count();
-    while (!watch->is_ended) {
+    while (!watch->ending->is_ended) {
         synk_client_wait(client, 250);
         print_progress(watch, false);
         if (signals_count() == seen)
@@ -289,10 +300,10 @@ static int loop(struct watch *watch, struct synk_client *client)
                     "%s goes on: `synk wait %s` waits for it, `synk cancel %s` ends it",
                     watch->options->run, watch->options->run, watch->options->run);
     }
-    if (watch->status == SYNK_OK)
+    if (watch->ending->status == SYNK_OK)
         return EXIT_DONE;
     wipe_progress(watch);
-    return fail_error(&watch->error);
+    return fail_error(&watch->ending->error);
 }
 
 /* The events up to the end, so that they come before what is printed then. */
@@ -326,25 +337,36 @@ static int subscribe(struct watch *watch, struct synk_client *client,
     return status ? fail_error(&error) : EXIT_DONE;
 }
 
+/* Asks for the end. On failure there is no callback to come. */
+static int ask(struct watch *watch, struct synk_client *client)
+{
+    struct buf body = {0};
+    struct synk_error error;
+    pack_map(&body, 1);
+    pack_key(&body, "run");
+    pack_cstr(&body, watch->options->run);
+    watch->ending = mem_zalloc(1, sizeof(*watch->ending));
+    enum synk_status status =
+        synk_request(client, "wait", buf_bytes(&body), on_ended, watch->ending, &error);
+    buf_fini(&body);
+    if (!status)
+        return EXIT_DONE;
+    free(watch->ending);
+    watch->ending = NULL;
+    return fail_error(&error);
+}
+
 int watch_run(struct synk_client *client, const struct watch_options *options,
               struct synk_document **ret_ended)
 {
     struct watch watch = {.options = options};
     struct synk_subscription *subscription = NULL;
-    struct synk_error error;
-    struct buf body = {0};
     bool needs_events = !options->is_quiet || options->events;
     int code = options->is_quiet ? EXIT_DONE : count_tasks(&watch, client);
     if (!code && needs_events)
         code = subscribe(&watch, client, &subscription);
-    if (!code) {
-        pack_map(&body, 1);
-        pack_key(&body, "run");
-        pack_cstr(&body, options->run);
-        if (synk_request(client, "wait", buf_bytes(&body), on_ended, &watch, &error) != SYNK_OK)
-            code = fail_error(&error);
-        buf_fini(&body);
-    }
+    if (!code)
+        code = ask(&watch, client);
     if (!code)
         code = loop(&watch, client);
     if (!code && subscription)
@@ -352,11 +374,13 @@ int watch_run(struct synk_client *client, const struct watch_options *options,
     wipe_progress(&watch);
     synk_unsubscribe(subscription);
     if (!code) {
-        code = exit_of_run(text_of(synk_document_root(watch.ended), "status"));
-        *ret_ended = watch.ended;
-    } else {
-        synk_document_free(watch.ended);
+        *ret_ended = watch.ending->reply;
+        code = exit_of_run(text_of(synk_document_root(*ret_ended), "status"));
     }
+    if (watch.ending && !watch.ending->is_ended)
+        watch.ending->is_abandoned = true;
+    else
+        free(watch.ending);
     free(watch.started);
     arena_fini(&watch.names);
     return code;
