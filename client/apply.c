@@ -1,6 +1,6 @@
 /*
- * Applying definition files: read and validated here, so that errors carry file and line, then sent in
- * canonical form as one document. What does not fit one message goes up in chunks that the
+ * Applying definition files: read and validated here, so that errors carry file and line, then sent
+ * in canonical form as one document. What does not fit one message goes up in chunks that the
  * supervisor stages; it forgets them when it restarts, so then they go up again under another name.
  */
 #include <stdio.h>
@@ -74,10 +74,9 @@ static enum synk_status upload_document(struct synk_client *client, const struct
     enum synk_status status = SYNK_OK;
     for (size_t offset = 0; offset < document->size && !status; offset += CHUNK_BYTES) {
         size_t left = document->size - offset;
-        status = send_chunk(client, upload, offset,
-                            bytes_of(document->data + offset,
-                                     left < CHUNK_BYTES ? left : CHUNK_BYTES),
-                            error);
+        status = send_chunk(
+            client, upload, offset,
+            bytes_of(document->data + offset, left < CHUNK_BYTES ? left : CHUNK_BYTES), error);
     }
     return status;
 }

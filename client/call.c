@@ -1,6 +1,7 @@
 /*
- * The blocking calls: a request, and the loop around it until its callback has run. Invariant: when a
- * call returns, nothing refers to its frame any more; a request whose caller gave up is forgotten.
+ * The blocking calls: a request, and the loop around it until its callback has run. Invariant: when
+ * a call returns, nothing refers to its frame any more; a request whose caller gave up is
+ * forgotten.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,8 +33,8 @@ static void on_reply(void *context, enum synk_status status, const struct synk_v
         return;
     struct buf encoded = {0};
     value_encode(body, &encoded);
-    call->status = value_decode_owned(buf_bytes(&encoded), &check_message_limits, &call->body,
-                                      &call->error);
+    call->status =
+        value_decode_owned(buf_bytes(&encoded), &check_message_limits, &call->body, &call->error);
     buf_fini(&encoded);
 }
 
@@ -65,9 +66,10 @@ enum synk_status synk_call(struct synk_client *client, const char *type, struct 
     uint64_t sequence = client->requests.next_sequence;
     if (wait_for(client, &call) != SYNK_OK) {
         requests_forget(client, sequence);
-        return status_fail(error, SYNK_TIMEOUT, "no answer to '%s' from the supervisor on %s "
-                           "within %lld ms", type, client->directory.run,
-                           (long long)client->timeout_ms);
+        return status_fail(error, SYNK_TIMEOUT,
+                           "no answer to '%s' from the supervisor on %s "
+                           "within %lld ms",
+                           type, client->directory.run, (long long)client->timeout_ms);
     }
     if (call.status) {
         if (error)

@@ -1,9 +1,9 @@
 /*
  * The client itself: opening, closing, and one turn of its loop.
  *
- * Invariant: the fd is readable whenever synk_client_process has something to do. It is an epoll over
- * ZeroMQ's edge-triggered fds, a timer, and an eventfd that is raised while messages are left in a
- * socket whose edge is gone.
+ * Invariant: the fd is readable whenever synk_client_process has something to do. It is an epoll
+ * over ZeroMQ's edge-triggered fds, a timer, and an eventfd that is raised while messages are left
+ * in a socket whose edge is gone.
  */
 #include <errno.h>
 #include <poll.h>
@@ -25,14 +25,12 @@ int64_t client_now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-enum synk_status client_check_supervisor(const struct synk_client *client,
-                                         struct synk_error *error)
+enum synk_status client_check_supervisor(const struct synk_client *client, struct synk_error *error)
 {
     if (directory_supervisor_pid(&client->directory, NULL))
         return SYNK_OK;
     return status_fail(error, SYNK_UNAVAILABLE,
-                       "no supervisor runs on %s: start one with `synk up`",
-                       client->directory.run);
+                       "no supervisor runs on %s: start one with `synk up`", client->directory.run);
 }
 
 static enum synk_status watch(struct synk_client *client, int fd, struct synk_error *error)

@@ -1,11 +1,11 @@
 /*
- * The sockets of a client: a DEALER for requests, a monitor that tells of its connections, and a SUB
- * once there is a subscription.
+ * The sockets of a client: a DEALER for requests, a monitor that tells of its connections, and a
+ * SUB once there is a subscription.
  *
- * Invariant: whatever was written to a connection that broke is written again to the next one. ZeroMQ
- * drops what it had queued for a broken connection and says nothing, so the monitor is asked: at every
- * completed handshake all unanswered requests count as unsent. The monitor's word comes after the new
- * connection's pipe is in place, so nothing sent then can end in the old one.
+ * Invariant: whatever was written to a connection that broke is written again to the next one.
+ * ZeroMQ drops what it had queued for a broken connection and says nothing, so the monitor is
+ * asked: at every completed handshake all unanswered requests count as unsent. The monitor's word
+ * comes after the new connection's pipe is in place, so nothing sent then can end in the old one.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -112,8 +112,8 @@ bool link_send(struct link *link, uint16_t type, uint64_t sequence, struct synk_
     return zmq_send(link->dealer, body.data, body.size, ZMQ_DONTWAIT) >= 0;
 }
 
-/* Takes one message's first `max` frames; the rest is thrown away. Returns how many frames it had, 0 =
- * there is no message. Frames that are set must be closed. */
+/* Takes one message's first `max` frames; the rest is thrown away. Returns how many frames it had,
+ * 0 = there is no message. Frames that are set must be closed. */
 static int receive(void *socket, zmq_msg_t *frames, int max)
 {
     int count = 0;
@@ -155,8 +155,7 @@ static void receive_replies(struct synk_client *client, int64_t now_ms)
             return;
         struct msg_header header;
         link->heard_ms = now_ms;
-        if (count == 2 &&
-            msg_header_decode(frame_bytes(&frames[0]), &header, NULL) == SYNK_OK)
+        if (count == 2 && msg_header_decode(frame_bytes(&frames[0]), &header, NULL) == SYNK_OK)
             requests_answer(client, header, frame_bytes(&frames[1]));
         close_frames(frames, count, 2);
     }

@@ -1,8 +1,8 @@
 /*
- * Requests under way. Invariants: a request is in the list, by rising sequence, from synk_request until
- * its callback is about to run, which happens once; those before `unsent` were written to the present
- * connection, in order. A request that is sent again is the same bytes with the same sequence and
- * key, so a supervisor answers it as it would have the first time.
+ * Requests under way. Invariants: a request is in the list, by rising sequence, from synk_request
+ * until its callback is about to run, which happens once; those before `unsent` were written to the
+ * present connection, in order. A request that is sent again is the same bytes with the same
+ * sequence and key, so a supervisor answers it as it would have the first time.
  */
 #include <errno.h>
 #include <stdlib.h>

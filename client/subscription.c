@@ -1,10 +1,10 @@
 /*
- * Readers of the event log. Each pulls pages with `fetch` from the number it has reached; what PUB sends
- * only tells that there is more. So nothing depends on PUB being complete, and an event is delivered
- * once and in order whatever was lost, repeated or restarted in between.
+ * Readers of the event log. Each pulls pages with `fetch` from the number it has reached; what PUB
+ * sends only tells that there is more. So nothing depends on PUB being complete, and an event is
+ * delivered once and in order whatever was lost, repeated or restarted in between.
  *
- * Invariant: at most one fetch of a subscription is under way, and none starts while its callback runs:
- * the position only rises, except where the supervisor's numbers began anew (another state).
+ * Invariant: at most one fetch of a subscription is under way, and none starts while its callback
+ * runs: the position only rises, except where the supervisor's numbers began anew (another state).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +50,8 @@ void subscriptions_fini(struct synk_client *client)
         synk_unsubscribe(client->subscriptions);
 }
 
-/* Topics ------------------------------------------------------------------------------------------ */
+/* Topics ------------------------------------------------------------------------------------------
+ */
 
 static void set_topic(struct synk_client *client, int option, const char *type, const char *unit,
                       size_t unit_size)
@@ -70,9 +71,9 @@ static void set_topic(struct synk_client *client, int option, const char *type, 
 /* Exact topics where the filter allows, so that a reader of one run is not sent everything. */
 static void set_topics(const struct synk_subscription *subscription, int option)
 {
-    static const char *const all_types[] = {"start", "complete", "error",  "milestone",
-                                            "updated", "run",    "skip",   "retry",
-                                            "cancel",  "host",   "stale"};
+    static const char *const all_types[] = {"start",   "complete", "error", "milestone",
+                                            "updated", "run",      "skip",  "retry",
+                                            "cancel",  "host",     "stale"};
     struct synk_client *client = subscription->client;
     if (!client->link.events)
         return;
@@ -96,7 +97,8 @@ void subscriptions_set_topics(struct synk_client *client)
         set_topics(s, ZMQ_SUBSCRIBE);
 }
 
-/* Pages ------------------------------------------------------------------------------------------- */
+/* Pages -------------------------------------------------------------------------------------------
+ */
 
 static uint64_t number_of(const struct synk_value *map, const char *key, uint64_t otherwise)
 {
@@ -236,7 +238,8 @@ void subscriptions_wake(struct synk_client *client, uint64_t head)
             s->is_wanted = true;
 }
 
-/* Public ------------------------------------------------------------------------------------------ */
+/* Public ------------------------------------------------------------------------------------------
+ */
 
 static void copy_filter(struct synk_subscription *subscription, const struct synk_filter *filter)
 {

@@ -131,7 +131,8 @@ int args_parse(struct cli *cli, int argc, char **argv, const struct option *opti
     if (count > max)
         return usage(cli, "too many arguments:", argv[max]);
     if (count < min) {
-        fprintf(stderr, "synk %s: an argument is missing\nusage: synk %s %s\nTry 'synk %s --help'.\n",
+        fprintf(stderr,
+                "synk %s: an argument is missing\nusage: synk %s %s\nTry 'synk %s --help'.\n",
                 cli->verb->name, cli->verb->name, cli->verb->arguments, cli->verb->name);
         return -1;
     }

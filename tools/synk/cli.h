@@ -37,7 +37,8 @@ struct verb {
 };
 extern const struct verb *const verbs[]; /* NULL-ended */
 
-/* Arguments ------------------------------------------------------------------------------------- */
+/* Arguments -------------------------------------------------------------------------------------
+ */
 
 enum option_kind {
     OPTION_FLAG,   /* bool */
@@ -64,7 +65,8 @@ bool args_time(const char *text, int64_t *ret_ms);
 /* Parses --payload into `params`; an exit status. Nothing is appended for NULL. */
 int args_payload(const char *json, struct buf *params);
 
-/* Failing --------------------------------------------------------------------------------------- */
+/* Failing ---------------------------------------------------------------------------------------
+ */
 
 /* Prints "synk: TEXT" and returns `code`. */
 int fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -75,7 +77,8 @@ int fail_error(const struct synk_error *error);
 /* That of a run's status: "succeeded", … */
 int exit_of_run(struct synk_bytes status);
 
-/* Requests -------------------------------------------------------------------------------------- */
+/* Requests --------------------------------------------------------------------------------------
+ */
 
 /* Opens a client that expects a supervisor to be there. */
 int cli_open(const struct cli *cli, struct synk_client **ret_client);
@@ -92,7 +95,8 @@ int apply_files(const struct cli *cli, struct synk_client *client, char **files,
 /* Validates files as synk_apply does, without a supervisor. */
 int check_files(char **files, int count);
 
-/* Signals --------------------------------------------------------------------------------------- */
+/* Signals ---------------------------------------------------------------------------------------
+ */
 
 /* From now on SIGINT, SIGTERM and SIGHUP only count, and interrupt what waits. */
 void signals_catch(void);

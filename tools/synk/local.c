@@ -46,9 +46,9 @@ static int choose_unit(const struct local_options *options, char **ret_unit)
         struct buf ids = {0};
         for (size_t i = 0; i < set.count && i < 20; i++)
             buf_printf(&ids, "%s%s", i ? ", " : "", set.units[i]->id);
-        code = fail(EXIT_USAGE, "%s has %zu units: say which to run%s%.*s", options->file,
-                    set.count, set.count ? ": " : "", (int)ids.size,
-                    ids.data ? (const char *)ids.data : "");
+        code =
+            fail(EXIT_USAGE, "%s has %zu units: say which to run%s%.*s", options->file, set.count,
+                 set.count ? ": " : "", (int)ids.size, ids.data ? (const char *)ids.data : "");
         buf_fini(&ids);
     }
     definition_set_fini(&set);
@@ -86,7 +86,8 @@ static int show(const struct cli *cli, struct synk_client *client, const char *r
         run_view_print_summary(ended);
         if (outcome == EXIT_WORK_FAILED)
             code = run_view_print_failures(client, run);
-        else if (synk_value_int(synk_value_get(synk_value_get(ended, "counts"), "succeeded"), 0) <= 10)
+        else if (synk_value_int(synk_value_get(synk_value_get(ended, "counts"), "succeeded"), 0) <=
+                 10)
             code = run_view_print(cli, client, run, false);
     }
     return code ? code : outcome;
@@ -117,8 +118,7 @@ static void ignore_reply(void *context, enum synk_status status, const struct sy
 }
 
 /* Ends the supervisor; what does not end by request ends by signal. */
-static void end_supervisor(struct synk_client *client, const struct directory *directory,
-                           pid_t pid)
+static void end_supervisor(struct synk_client *client, const struct directory *directory, pid_t pid)
 {
     struct buf body = {0};
     char path[DIRECTORY_PATH_BYTES];

@@ -1,6 +1,6 @@
 /*
- * synk: the command line. Finds the verb and hands it the rest of the line; each verb is a file of its
- * own and one row of the table below. Exit statuses are those of cli.h.
+ * synk: the command line. Finds the verb and hands it the rest of the line; each verb is a file of
+ * its own and one row of the table below. Exit statuses are those of cli.h.
  */
 #include <locale.h>
 #include <stdio.h>
@@ -10,9 +10,9 @@
 #include "tools/synk/verbs.h"
 
 const struct verb *const verbs[] = {
-    &verb_up,   &verb_down,   &verb_shutdown, &verb_apply,   &verb_run,    &verb_wait,
-    &verb_cancel, &verb_retry, &verb_pause,   &verb_resume,  &verb_show,   &verb_ls,
-    &verb_logs, &verb_events, &verb_explain,  &verb_plan,    &verb_pool,   &verb_stats,
+    &verb_up,     &verb_down,   &verb_shutdown, &verb_apply,  &verb_run,  &verb_wait,
+    &verb_cancel, &verb_retry,  &verb_pause,    &verb_resume, &verb_show, &verb_ls,
+    &verb_logs,   &verb_events, &verb_explain,  &verb_plan,   &verb_pool, &verb_stats,
     &verb_backup, &verb_import, NULL,
 };
 
@@ -23,7 +23,8 @@ static void print_help(FILE *out)
           out);
     for (size_t i = 0; verbs[i]; i++)
         fprintf(out, "  %-9s %s\n", verbs[i]->name, verbs[i]->summary);
-    fputs("\n'synk VERB --help' tells more. Without --dir, $SYNK_DIR or the user's directory is used.\n"
+    fputs("\n'synk VERB --help' tells more. Without --dir, $SYNK_DIR or the user's directory is "
+          "used.\n"
           "Exit status: 0 done and successful; 1 the work failed; 2 wrong usage or an invalid\n"
           "definition; 3 no supervisor; 4 refused (unknown ids included).\n",
           out);

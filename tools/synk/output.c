@@ -58,14 +58,18 @@ static const struct {
     enum style style;
     const char *mark;
 } states[] = {
-    {"succeeded", STYLE_GOOD, "✓"}, {"completed", STYLE_GOOD, "✓"}, {"up", STYLE_GOOD, "✓"},
-    {"created", STYLE_GOOD, "+"},   {"changed", STYLE_WAIT, "~"},   {"removed", STYLE_BAD, "-"},
-    {"unchanged", STYLE_DIM, "="},  {"failed", STYLE_BAD, "✗"},     {"error", STYLE_BAD, "✗"},
-    {"timed-out", STYLE_BAD, "✗"},  {"quarantined", STYLE_BAD, "✗"}, {"lost", STYLE_BAD, "✗"},
-    {"cancelled", STYLE_WAIT, "✗"}, {"skipped", STYLE_DIM, "–"},    {"idle", STYLE_DIM, "·"},
-    {"running", STYLE_BUSY, "▶"},   {"dispatched", STYLE_BUSY, "▷"}, {"retry-wait", STYLE_WAIT, "↻"},
-    {"paused", STYLE_WAIT, "‖"},    {"suspect", STYLE_WAIT, "?"},   {"draining", STYLE_WAIT, "↓"},
-    {"queued", STYLE_WAIT, "·"},    {"ready", STYLE_NONE, "·"},     {"pending", STYLE_DIM, "·"},
+    {"succeeded", STYLE_GOOD, "✓"},  {"completed", STYLE_GOOD, "✓"},
+    {"up", STYLE_GOOD, "✓"},         {"created", STYLE_GOOD, "+"},
+    {"changed", STYLE_WAIT, "~"},    {"removed", STYLE_BAD, "-"},
+    {"unchanged", STYLE_DIM, "="},   {"failed", STYLE_BAD, "✗"},
+    {"error", STYLE_BAD, "✗"},       {"timed-out", STYLE_BAD, "✗"},
+    {"quarantined", STYLE_BAD, "✗"}, {"lost", STYLE_BAD, "✗"},
+    {"cancelled", STYLE_WAIT, "✗"},  {"skipped", STYLE_DIM, "–"},
+    {"idle", STYLE_DIM, "·"},        {"running", STYLE_BUSY, "▶"},
+    {"dispatched", STYLE_BUSY, "▷"}, {"retry-wait", STYLE_WAIT, "↻"},
+    {"paused", STYLE_WAIT, "‖"},     {"suspect", STYLE_WAIT, "?"},
+    {"draining", STYLE_WAIT, "↓"},   {"queued", STYLE_WAIT, "·"},
+    {"ready", STYLE_NONE, "·"},      {"pending", STYLE_DIM, "·"},
 };
 
 enum style style_of(struct synk_bytes state)
@@ -175,11 +179,9 @@ const char *duration_text(int64_t ms, char text[32])
     else if (ms < 3600000)
         snprintf(text, 32, "%lld min %lld s", (long long)ms / 60000, (long long)ms / 1000 % 60);
     else if (ms < 48 * 3600000LL)
-        snprintf(text, 32, "%lld h %lld min", (long long)ms / 3600000,
-                 (long long)ms / 60000 % 60);
+        snprintf(text, 32, "%lld h %lld min", (long long)ms / 3600000, (long long)ms / 60000 % 60);
     else
-        snprintf(text, 32, "%lld d %lld h", (long long)ms / 86400000,
-                 (long long)ms / 3600000 % 24);
+        snprintf(text, 32, "%lld d %lld h", (long long)ms / 86400000, (long long)ms / 3600000 % 24);
     return text;
 }
 
@@ -242,8 +244,7 @@ void table_print(struct table *table)
     if (output_is_terminal())
         room = width > before + 8 ? width - before : 8;
     for (size_t c = 0; c < table->columns; c++)
-        print_cell(table, (struct cell){bytes_str(table->headers[c]), STYLE_BOLD}, c, widths[c],
-                   0);
+        print_cell(table, (struct cell){bytes_str(table->headers[c]), STYLE_BOLD}, c, widths[c], 0);
     putchar('\n');
     for (size_t i = 0; i < table->count; i++) {
         size_t c = i % table->columns;

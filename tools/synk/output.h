@@ -1,5 +1,5 @@
-/* What is printed: styles, tables, durations, times. Nothing that a peer sent reaches a terminal with its
- * control bytes. Standard output only, unless said otherwise. */
+/* What is printed: styles, tables, durations, times. Nothing that a peer sent reaches a terminal
+ * with its control bytes. Standard output only, unless said otherwise. */
 #ifndef SYNK_OUTPUT_H
 #define SYNK_OUTPUT_H
 
@@ -46,8 +46,8 @@ void table_init(struct table *table, const char *const *headers, size_t columns)
 void table_add(struct table *table, struct synk_bytes text, enum style style);
 void table_addf(struct table *table, enum style style, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Prints headers and rows; the last column is cut at the terminal's width, where there is one. Empties
- * and frees it. */
+/* Prints headers and rows; the last column is cut at the terminal's width, where there is one.
+ * Empties and frees it. */
 void table_print(struct table *table);
 
 /* A value as JSON on standard output: a document (indented), or one line. */

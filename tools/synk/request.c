@@ -1,4 +1,5 @@
-/* Requests of the verbs, and what becomes of failures: one line on standard error, one exit status. */
+/* Requests of the verbs, and what becomes of failures: one line on standard error, one exit status.
+ */
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -148,8 +149,8 @@ int apply_files(const struct cli *cli, struct synk_client *client, char **files,
 {
     struct synk_document *reply = NULL;
     struct synk_error error;
-    enum synk_status status = synk_apply(client, (const char *const *)files, (size_t)count, check,
-                                         prune, &reply, &error);
+    enum synk_status status =
+        synk_apply(client, (const char *const *)files, (size_t)count, check, prune, &reply, &error);
     if (status)
         return fail_load(&error);
     if (cli->json)

@@ -1,5 +1,5 @@
-/* Showing runs. Pages are printed as they come, so that a run of a million tasks needs the memory of
- * one page. */
+/* Showing runs. Pages are printed as they come, so that a run of a million tasks needs the memory
+ * of one page. */
 #include "tools/synk/run_view.h"
 
 #include <stdio.h>
@@ -45,14 +45,16 @@ static int each_page(struct synk_client *client, const struct synk_value *page, 
         synk_document_free(document);
         document = NULL;
         page = NULL;
-        if (next >= 0 && run && !(code = run_view_fetch(client, run, with_attempts, next, 0, &document)))
+        if (next >= 0 && run &&
+            !(code = run_view_fetch(client, run, with_attempts, next, 0, &document)))
             page = synk_document_root(document);
     }
     free(run);
     return code;
 }
 
-/* JSON ------------------------------------------------------------------------------------------ */
+/* JSON ------------------------------------------------------------------------------------------
+ */
 
 struct json_view {
     bool is_begun;
@@ -97,7 +99,8 @@ static void print_json_page(void *context, const struct synk_value *page)
     }
 }
 
-/* For eyes -------------------------------------------------------------------------------------- */
+/* For eyes --------------------------------------------------------------------------------------
+ */
 
 struct text_view {
     bool is_begun, with_attempts;
@@ -277,7 +280,8 @@ void run_view_print_summary(const struct synk_value *ended)
         print_block(text_of(ended, "error"), 2, (size_t)output_width());
 }
 
-/* Logs ------------------------------------------------------------------------------------------ */
+/* Logs ------------------------------------------------------------------------------------------
+ */
 
 int run_view_log(struct synk_client *client, const char *run, const char *worker, int64_t attempt,
                  int64_t offset, int64_t max, struct synk_document **ret_piece)
@@ -315,8 +319,7 @@ static int print_tail(struct synk_client *client, const char *run, const char *w
     code = run_view_log(client, run, worker, 0, offset, TAIL_BYTES, &piece);
     if (code)
         return code;
-    struct synk_bytes data =
-        synk_value_bytes(synk_value_get(synk_document_root(piece), "data"));
+    struct synk_bytes data = synk_value_bytes(synk_value_get(synk_document_root(piece), "data"));
     printf("%s%s of the log of %s%s\n", style_on(STYLE_DIM), offset ? "the end" : "all", worker,
            style_off());
     if (data.size)
@@ -327,8 +330,7 @@ static int print_tail(struct synk_client *client, const char *run, const char *w
 
 static bool has_failed(struct synk_bytes state)
 {
-    return text_is(state, "failed") || text_is(state, "timed-out") ||
-           text_is(state, "quarantined");
+    return text_is(state, "failed") || text_is(state, "timed-out") || text_is(state, "quarantined");
 }
 
 struct tails {

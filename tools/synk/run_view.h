@@ -4,7 +4,8 @@
 
 #include "tools/synk/cli.h"
 
-/* Fetches the run, page by page, and prints it. An exit status that says nothing about the run's own. */
+/* Fetches the run, page by page, and prints it. An exit status that says nothing about the run's
+ * own. */
 int run_view_print(const struct cli *cli, struct synk_client *client, const char *run,
                    bool with_attempts);
 /* Prints the first page that is there already, and the rest. */

@@ -1,7 +1,7 @@
 /*
- * Starting synkd. It gets a process group of its own, so that Ctrl-C reaches it through us and once, and
- * no descriptor of ours but the one it says "ready" on. Invariant: when supervisor_start fails,
- * nothing that it started is left.
+ * Starting synkd. It gets a process group of its own, so that Ctrl-C reaches it through us and
+ * once, and no descriptor of ours but the one it says "ready" on. Invariant: when supervisor_start
+ * fails, nothing that it started is left.
  */
 #include "tools/synk/start.h"
 
@@ -29,8 +29,8 @@ struct arguments {
 
 static void add(struct arguments *arguments, const char *text)
 {
-    arguments->items = mem_grow(arguments->items, &arguments->capacity, arguments->count + 2,
-                                sizeof(char *));
+    arguments->items =
+        mem_grow(arguments->items, &arguments->capacity, arguments->count + 2, sizeof(char *));
     arguments->items[arguments->count++] = mem_strdup(text);
     arguments->items[arguments->count] = NULL;
 }
@@ -110,14 +110,14 @@ static void become(const struct start_options *options, const char *program,
         setpgid(0, 0);
         prctl(PR_SET_PDEATHSIG, SIGTERM);
     }
-    /* Close-on-exec for all but the three and the one to be told on: the caller's stay the caller's. */
+    /* Close-on-exec for all but the three and the one to be told on: the caller's stay the
+     * caller's. */
     int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     int out_fd = log_fd >= 0 ? log_fd : null_fd;
     syscall(SYS_close_range, 3U, ~0U, 1U << 2 /* CLOSE_RANGE_CLOEXEC */);
     fcntl(ready_fd, F_SETFD, 0);
-    if (null_fd >= 0 && dup2(null_fd, STDIN_FILENO) >= 0 &&
-        dup2(out_fd, STDOUT_FILENO) >= 0 && (log_fd < 0 || dup2(log_fd, STDERR_FILENO) >= 0) &&
-        chdir("/") == 0)
+    if (null_fd >= 0 && dup2(null_fd, STDIN_FILENO) >= 0 && dup2(out_fd, STDOUT_FILENO) >= 0 &&
+        (log_fd < 0 || dup2(log_fd, STDERR_FILENO) >= 0) && chdir("/") == 0)
         execvp(program, arguments->items);
     dprintf(STDERR_FILENO, "cannot start %s: %s\n", program, strerror(errno));
     _exit(127);

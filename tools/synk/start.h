@@ -9,18 +9,18 @@
 
 struct start_options {
     const struct directory *directory;
-    const char *state;  /* URI; NULL = the default */
-    int64_t slots;      /* -1 = the processors */
+    const char *state; /* URI; NULL = the default */
+    int64_t slots;     /* -1 = the processors */
     const struct text_list *plugin_dirs;
-    bool is_private;    /* ends with this process; logs to the directory */
-    bool is_detached;   /* outlives this process; logs to the directory */
+    bool is_private;  /* ends with this process; logs to the directory */
+    bool is_detached; /* outlives this process; logs to the directory */
 };
 /* Starts synkd, found beside this program or in PATH, and waits until it answers. An exit status;
  * EXIT_REFUSED with *ret_is_running set where another one was faster. */
 int supervisor_start(const struct start_options *options, pid_t *ret_pid, bool *ret_is_running);
 
-/* Waits until a process has ended: without end, or until a signal came that signals_catch counts (then
- * false). Any process, not only a child. */
+/* Waits until a process has ended: without end, or until a signal came that signals_catch counts
+ * (then false). Any process, not only a child. */
 bool process_await(int64_t pid);
 
 #endif

@@ -1,4 +1,5 @@
-/* synk down, shutdown: returns when the supervisor and its local worker host are gone, not before. */
+/* synk down, shutdown: returns when the supervisor and its local worker host are gone, not before.
+ */
 #include <stdio.h>
 
 #include "tools/synk/start.h"
@@ -14,7 +15,8 @@ static void on_reply(void *context, enum synk_status status, const struct synk_v
 {
     (void)body;
     struct shutdown *shutdown = context;
-    /* CANCELLED is our own close; that the supervisor is gone before it answered is what we want. */
+    /* CANCELLED is our own close; that the supervisor is gone before it answered is what we want.
+     */
     if (status == SYNK_OK || status == SYNK_CANCELLED || status == SYNK_UNAVAILABLE)
         return;
     shutdown->is_refused = true;
@@ -96,8 +98,8 @@ static int run(struct cli *cli, int argc, char **argv)
 #define DOWN_ARGUMENTS "[--grace SECONDS] [--keep-hosts]"
 #define DOWN_HELP                                                                                  \
     "  --grace SECONDS  let running tasks go on for so long (30); what still runs then\n"          \
-    "                   is ended, and runs again at the next start\n"                             \
-    "  --keep-hosts     leave worker hosts and their running tasks alone: the next supervisor\n"    \
+    "                   is ended, and runs again at the next start\n"                              \
+    "  --keep-hosts     leave worker hosts and their running tasks alone: the next supervisor\n"   \
     "                   takes them over\n"
 
 const struct verb verb_down = {

@@ -107,8 +107,7 @@ static int fetch(const struct reader *reader, struct synk_client *client, uint64
                  struct synk_document **ret_page)
 {
     struct buf body = {0};
-    pack_map(&body, 2 + (reader->types.count > 0) + (reader->unit != NULL) +
-                        (reader->run != NULL));
+    pack_map(&body, 2 + (reader->types.count > 0) + (reader->unit != NULL) + (reader->run != NULL));
     pack_key(&body, "from");
     pack_uint(&body, from);
     pack_key(&body, "limit");
@@ -162,9 +161,9 @@ static int run(struct cli *cli, int argc, char **argv)
     struct reader reader = {.cli = cli, .since = -1};
     bool follows = false;
     const struct option options[] = {
-        {"type", OPTION_LIST, &reader.types},   {"unit", OPTION_TEXT, &reader.unit},
-        {"run", OPTION_TEXT, &reader.run},      {"since", OPTION_NUMBER, &reader.since},
-        {"follow", OPTION_FLAG, &follows},      {NULL, OPTION_FLAG, NULL},
+        {"type", OPTION_LIST, &reader.types}, {"unit", OPTION_TEXT, &reader.unit},
+        {"run", OPTION_TEXT, &reader.run},    {"since", OPTION_NUMBER, &reader.since},
+        {"follow", OPTION_FLAG, &follows},    {NULL, OPTION_FLAG, NULL},
     };
     struct synk_client *client = NULL;
     int code = EXIT_USAGE;
@@ -183,13 +182,14 @@ const struct verb verb_events = {
     .name = "events",
     .arguments = "[--type T]… [--unit U] [--run RUN] [--since SEQ] [--follow]",
     .summary = "Print what happened, in order",
-    .help = "  --type T     start complete error milestone updated run skip retry cancel host stale;\n"
-            "               may be repeated, or with commas\n"
-            "  --unit U     only of this unit\n"
-            "  --run RUN    only of this run (UNIT#N)\n"
-            "  --since SEQ  those after this number; default: all that are kept, or with --follow\n"
-            "               those from now on\n"
-            "  --follow     go on until Ctrl-C\n\n"
-            "With --json, an object a line. Numbers rise by one, so nothing goes missing unseen.\n",
+    .help =
+        "  --type T     start complete error milestone updated run skip retry cancel host stale;\n"
+        "               may be repeated, or with commas\n"
+        "  --unit U     only of this unit\n"
+        "  --run RUN    only of this run (UNIT#N)\n"
+        "  --since SEQ  those after this number; default: all that are kept, or with --follow\n"
+        "               those from now on\n"
+        "  --follow     go on until Ctrl-C\n\n"
+        "With --json, an object a line. Numbers rise by one, so nothing goes missing unseen.\n",
     .run = run,
 };

@@ -36,8 +36,8 @@ static void print_tasks(const struct synk_value *reply)
         print_text(text_of(task, "worker"), 0);
         if (same > 1)
             printf(" and %zu more", same - 1);
-        printf("  %s%.*s%s\n", style_on(style_of(state)), (int)state.size,
-               (const char *)state.data, style_off());
+        printf("  %s%.*s%s\n", style_on(style_of(state)), (int)state.size, (const char *)state.data,
+               style_off());
         print_block(text_of(task, "text"), 4, (size_t)output_width());
     }
 }

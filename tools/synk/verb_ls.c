@@ -191,8 +191,8 @@ static int run(struct cli *cli, int argc, char **argv)
     struct query query = {.since_ms = -1, .limit = -1};
     const char *since = NULL;
     const struct option options[] = {
-        {"unit", OPTION_TEXT, &query.unit},   {"status", OPTION_TEXT, &query.status},
-        {"since", OPTION_TEXT, &since},       {"limit", OPTION_NUMBER, &query.limit},
+        {"unit", OPTION_TEXT, &query.unit}, {"status", OPTION_TEXT, &query.status},
+        {"since", OPTION_TEXT, &since},     {"limit", OPTION_NUMBER, &query.limit},
         {NULL, OPTION_FLAG, NULL},
     };
     int count = args_parse(cli, argc, argv, options, 0, 1);

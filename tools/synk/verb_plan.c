@@ -1,6 +1,6 @@
 /*
- * synk plan: in which order a unit's workers run. Of a registered unit the supervisor tells; a file is
- * planned here, without one, by the same two rules: in a graph a worker's level is one above its
+ * synk plan: in which order a unit's workers run. Of a registered unit the supervisor tells; a file
+ * is planned here, without one, by the same two rules: in a graph a worker's level is one above its
  * highest parent, and a run mode is a graph of its own.
  */
 #include <stdio.h>
@@ -26,8 +26,8 @@ static uint32_t level_in_mode(const struct definition *unit, uint32_t index)
     return 0;
 }
 
-/* Levels from 0. Parents may come later in the file: repeated until nothing rises. There is no cycle,
- * so a pass in file order settles at least one more level. */
+/* Levels from 0. Parents may come later in the file: repeated until nothing rises. There is no
+ * cycle, so a pass in file order settles at least one more level. */
 static uint32_t *levels_of(const struct definition *unit)
 {
     uint32_t *levels = mem_zalloc(unit->worker_count + 1, sizeof(*levels));
@@ -98,7 +98,8 @@ static void pack_plan(const struct definition *unit, struct buf *out)
     free(levels);
 }
 
-/* Printing -------------------------------------------------------------------------------------- */
+/* Printing --------------------------------------------------------------------------------------
+ */
 
 static void join(const struct synk_value *list, struct buf *out)
 {
@@ -121,8 +122,8 @@ static void join_whens(const struct synk_value *step, struct buf *out)
         if (!when.data || text_is(when, usual))
             continue;
         if (when.size > strlen(and_more) && memcmp(when.data, and_more, strlen(and_more)) == 0)
-            when = bytes_of((const char *)when.data + strlen(and_more),
-                            when.size - strlen(and_more));
+            when =
+                bytes_of((const char *)when.data + strlen(and_more), when.size - strlen(and_more));
         buf_printf(out, "%s%.*s: %.*s", out->size ? ", " : "", (int)parent.size,
                    parent.data ? (const char *)parent.data : "", (int)when.size,
                    (const char *)when.data);

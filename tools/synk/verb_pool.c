@@ -54,9 +54,12 @@ static int run(struct cli *cli, int argc, char **argv)
     bool waits = false;
     struct buf encoded = {0};
     const struct option options[] = {
-        {"payload", OPTION_TEXT, &payload},      {"count", OPTION_NUMBER, &count},
-        {"retries", OPTION_NUMBER, &retries},    {"retry-delay", OPTION_NUMBER, &delay_ms},
-        {"timeout", OPTION_NUMBER, &timeout_ms}, {"wait", OPTION_FLAG, &waits},
+        {"payload", OPTION_TEXT, &payload},
+        {"count", OPTION_NUMBER, &count},
+        {"retries", OPTION_NUMBER, &retries},
+        {"retry-delay", OPTION_NUMBER, &delay_ms},
+        {"timeout", OPTION_NUMBER, &timeout_ms},
+        {"wait", OPTION_FLAG, &waits},
         {NULL, OPTION_FLAG, NULL},
     };
     if (args_parse(cli, argc, argv, options, 2, 2) < 0)

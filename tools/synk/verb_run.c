@@ -76,9 +76,12 @@ static int run(struct cli *cli, int argc, char **argv)
     struct local_options local = {.slots = -1, .plugin_dirs = &plugin_dirs};
     struct buf params = {0};
     const struct option options[] = {
-        {"payload", OPTION_TEXT, &payload},     {"wait", OPTION_FLAG, &waits},
-        {"local", OPTION_FLAG, &is_local},      {"events", OPTION_TEXT, &local.events},
-        {"slots", OPTION_NUMBER, &local.slots}, {"plugin-dir", OPTION_LIST, &plugin_dirs},
+        {"payload", OPTION_TEXT, &payload},
+        {"wait", OPTION_FLAG, &waits},
+        {"local", OPTION_FLAG, &is_local},
+        {"events", OPTION_TEXT, &local.events},
+        {"slots", OPTION_NUMBER, &local.slots},
+        {"plugin-dir", OPTION_LIST, &plugin_dirs},
         {NULL, OPTION_FLAG, NULL},
     };
     int count = args_parse(cli, argc, argv, options, 1, 2), code = EXIT_USAGE;

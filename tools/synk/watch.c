@@ -41,8 +41,8 @@ struct watch {
     struct ending *ending;
 };
 
-/* The reply to `wait`, apart: who leaves before it comes leaves this behind, for the callback to free
- * when the client is closed. */
+/* The reply to `wait`, apart: who leaves before it comes leaves this behind, for the callback to
+ * free when the client is closed. */
 struct ending {
     bool is_ended, is_abandoned;
     enum synk_status status;
@@ -85,7 +85,8 @@ static struct started *started_of(struct watch *watch, struct synk_bytes worker)
     return place;
 }
 
-/* Printing -------------------------------------------------------------------------------------- */
+/* Printing --------------------------------------------------------------------------------------
+ */
 
 static void wipe_progress(struct watch *watch)
 {
@@ -143,7 +144,8 @@ static void print_line(struct watch *watch, const char *state, const struct synk
         fflush(stdout);
 }
 
-/* Events ---------------------------------------------------------------------------------------- */
+/* Events ----------------------------------------------------------------------------------------
+ */
 
 static const struct {
     const char *type, *state;
@@ -238,7 +240,8 @@ static void on_ended(void *context, enum synk_status status, const struct synk_v
     buf_fini(&encoded);
 }
 
-/* The loop -------------------------------------------------------------------------------------- */
+/* The loop --------------------------------------------------------------------------------------
+ */
 
 int watch_head(struct synk_client *client, uint64_t *ret_head)
 {
@@ -321,8 +324,7 @@ static int count_tasks(struct watch *watch, struct synk_client *client)
 {
     struct synk_document *page = NULL;
     int code = run_view_fetch(client, watch->options->run, false, 0, 1, &page);
-    watch->task_count =
-        synk_value_int(synk_value_get(synk_document_root(page), "taskCount"), 0);
+    watch->task_count = synk_value_int(synk_value_get(synk_document_root(page), "taskCount"), 0);
     synk_document_free(page);
     return code;
 }

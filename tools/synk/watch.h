@@ -8,13 +8,14 @@
 
 struct watch_options {
     const char *run;
-    uint64_t from;    /* events above this number; UINT64_MAX = those from now on */
-    bool is_quiet;    /* prints nothing */
-    bool cancels;     /* a signal cancels the run instead of leaving it */
-    FILE *events;     /* every event of the supervisor goes here, too, as a JSON line; or NULL */
+    uint64_t from; /* events above this number; UINT64_MAX = those from now on */
+    bool is_quiet; /* prints nothing */
+    bool cancels;  /* a signal cancels the run instead of leaving it */
+    FILE *events;  /* every event of the supervisor goes here, too, as a JSON line; or NULL */
 };
-/* Returns the exit status that the run's end gives, EXIT_INTERRUPTED where a signal ended the watch, or
- * that of a failure. *ret_ended (free with synk_document_free) is the reply to `wait`, NULL without. */
+/* Returns the exit status that the run's end gives, EXIT_INTERRUPTED where a signal ended the
+ * watch, or that of a failure. *ret_ended (free with synk_document_free) is the reply to `wait`,
+ * NULL without. */
 int watch_run(struct synk_client *client, const struct watch_options *options,
               struct synk_document **ret_ended);
 /* The number of the last event that there is. */
