@@ -39,8 +39,8 @@ struct fake {
     atomic_int asked;
     char keys[4][40];
     uint64_t sequences[4];
-    size_t uploaded, chunks;
-    uint64_t head, first, to_publish;
+    atomic_size_t uploaded, chunks;
+    _Atomic uint64_t head, first, to_publish;
     atomic_int fetches;
 };
 
@@ -238,6 +238,7 @@ static void runs_and_draws_keys(void)
     free(run);
     synk_builder_free(params);
     synk_client_close(client);
+    CU_ASSERT_EQUAL(atomic_load(&fake->asked), 2);
     CU_ASSERT_EQUAL(strlen(fake->keys[0]), 32);
     CU_ASSERT_EQUAL(strlen(fake->keys[1]), 32);
     CU_ASSERT_STRING_NOT_EQUAL(fake->keys[0], fake->keys[1]);
