@@ -307,8 +307,14 @@ static void hand_out(struct engine *engine, struct queue *queue, struct host *ho
     uint32_t task;
     take(engine, queue, &run, &task);
     struct task *t = &run->tasks[task];
-    t->attempts++;
     t->epoch = engine->epoch;
+    if (t->flags & TASK_DOUBTED) {
+        /* A host that was given up may have an attempt of an earlier epoch. From here on it is stale, in
+         * the next life of the supervisor too: the record's epoch says so. */
+        t->flags &= (uint8_t)~TASK_DOUBTED;
+        task_record_add(engine, run, task);
+    }
+    t->attempts++;
     if (!encode_task(engine, host, run, task))
         return;
     task_detach(engine, run, task);

@@ -215,6 +215,8 @@ void hydrate_task(struct engine *engine, struct run *run, const struct task_reco
     if (record->state == TASK_RETRY_WAIT) {
         task->state = TASK_RETRY_WAIT;
         task->at = record->due_at; /* wall, until hydrate_finish */
+        int64_t delay = record->ended_at ? record->due_at - record->ended_at : UINT32_MAX;
+        task->delay_ms = delay < 0 ? 0 : delay > UINT32_MAX ? UINT32_MAX : (uint32_t)delay;
         engine->counts.retry_wait_tasks++;
     } else if (task_state_is_final(record->state)) {
         task->state = record->state;
@@ -322,8 +324,10 @@ static void go_on(struct engine *engine, struct run *run)
         struct task *task = &run->tasks[i];
         if (task->state != TASK_RETRY_WAIT)
             continue;
+        /* The wall clock may have been set back meanwhile: never longer than it was to be. */
         int64_t left = task->at - engine->wall;
-        task->at = engine->now + (left < 0 ? 0 : left);
+        left = left > task->delay_ms ? task->delay_ms : left < 0 ? 0 : left;
+        task->at = engine->now + left;
         timers_set(&engine->timers, task->at, TIMER_TASK, run->id, i);
     }
     bool cancelling = run->cancelling;
@@ -332,6 +336,9 @@ static void go_on(struct engine *engine, struct run *run)
         graph_recompute(engine, run);
     else
         run_advance(engine, run);
+    for (uint32_t i = 0; i < run->task_count; i++)
+        if (run->tasks[i].state == TASK_READY || run->tasks[i].state == TASK_RETRY_WAIT)
+            run->tasks[i].flags |= TASK_DOUBTED;
     run->cancelling = cancelling;
     for (uint32_t i = 0; cancelling && !engine->barrier && i < run->task_count; i++)
         task_cancel(engine, run, i, "the run was cancelled");

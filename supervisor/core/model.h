@@ -155,6 +155,7 @@ enum {
     TASK_CANCEL_SENT = 2,
     TASK_UNLISTED = 4,    /* its host has not named it since it came back */
     TASK_STARTED = 8,     /* this attempt was seen to start */
+    TASK_DOUBTED = 32,    /* was ready at hydration: a host given up may still run it */
     TASK_JUST_ENDED = 16, /* final, and its children have yet to hear of it */
 };
 
@@ -174,6 +175,7 @@ struct task {
         uint32_t waiting;     /* pending: parents that are not final */
         uint32_t cost_us;     /* at a host: what it was expected to take */
         uint32_t result_size; /* succeeded */
+        uint32_t delay_ms;    /* retry-wait, while loading: what it was to wait */
     };
     union {
         struct {

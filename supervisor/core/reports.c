@@ -15,7 +15,7 @@
 static bool is_unrecorded(const struct run *run, const struct task *task, struct attempt_id id)
 {
     return run->recovered && (task->state == TASK_READY || task->state == TASK_RETRY_WAIT) &&
-           id.attempt > task->attempts;
+           id.attempt > task->attempts && id.epoch >= task->epoch;
 }
 
 static void adopt(struct engine *engine, struct run *run, struct host *host,
@@ -25,7 +25,7 @@ static void adopt(struct engine *engine, struct run *run, struct host *host,
     task_detach(engine, run, id->task);
     task->attempts = id->attempt;
     task->epoch = id->epoch;
-    task->flags &= (uint8_t)~(TASK_START_TOLD | TASK_CANCEL_SENT | TASK_UNLISTED | TASK_STARTED);
+    task->flags = 0;
     task_attach(engine, run, id->task, host, running ? TASK_RUNNING : TASK_DISPATCHED);
     if (running) {
         /* Its start was told before the restart, or is told once more: at least once. */

@@ -99,6 +99,7 @@ static void wait_and_retry(struct engine *engine, struct run *run, uint32_t task
     struct task_record *r = &task_record_add(engine, run, task)->task;
     r->host = keep_bytes(engine, host->name_bytes);
     r->started_at = report->started_at;
+    r->ended_at = engine->wall; /* what the delay counts from, should the clock be set back */
     r->due_at = engine->wall + delay_ms;
     r->error = keep_bytes(engine, report->error);
     t->at = engine->now + delay_ms;
