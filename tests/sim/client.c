@@ -118,7 +118,18 @@ static void pack_process(struct world *world, unsigned unit, struct buf *out)
     unsigned workers = 1 + (unsigned)(random_next(&world->random) % 12);
     if ((draw >> 20) % 16 == 0)
         workers *= 6;
-    pack_map(out, 2u + !graph + parallel + hooks + overlap + deadline);
+    /* Not with what could pile up faster than hosts work it off. */
+    bool scheduled = world->plan.schedules && (draw >> 44) % 3 == 0 && !hooks && !overlap;
+    bool failures = (draw >> 48) % 8 == 0;
+    pack_map(out, 2u + !graph + parallel + hooks + overlap + deadline + scheduled + failures);
+    if (scheduled) {
+        pack_key(out, "intervalMs");
+        pack_int(out, SCHEDULE_MS);
+    }
+    if (failures) {
+        pack_key(out, "maxFailures");
+        pack_int(out, 1 + (int64_t)(draw >> 52) % 3);
+    }
     pack_key(out, "id");
     pack_cstr(out, world->units[unit].id);
     pack_key(out, "workers");
@@ -226,7 +237,13 @@ static void request_run(struct world *world, struct client *client)
     struct operation *operation = add_operation(world, client, OPERATION_RUN, MSG_RUN);
     struct buf *body = open_body(operation, 2);
     pack_key(body, "unit");
-    pack_cstr(body, world->units[unit].id);
+    if (world->units[unit].is_process && random_next(&world->random) % 8 == 0) {
+        char text[32];
+        int size = snprintf(text, sizeof(text), "%s/w0", world->units[unit].id);
+        pack_string(body, bytes_of(text, (size_t)size));
+    } else {
+        pack_cstr(body, world->units[unit].id);
+    }
     pack_key(body, "params");
     pack_params(operation, body);
 }
@@ -397,6 +414,8 @@ static void check_wait(struct world *world, const struct operation *operation,
     for (size_t i = 0; i < world->ledger.retried_count; i++)
         if (world->ledger.retried[i] == operation->run)
             return;
+    if (!run && world->plan.keep_runs)
+        return;
     if (!run || run->status != said)
         world_fail(world, "wait for run %llu is answered with '%s', recorded is '%s'",
                    (unsigned long long)operation->run, name,
@@ -440,9 +459,12 @@ static bool take_error(struct world *world, const struct operation *operation,
     world_trace(world, "client: %s: %.*s: %.*s", msg_type_name(operation->type), (int)status.size,
                 (const char *)status.data, (int)text.size, (const char *)text.data);
     if (bytes_equal(status, bytes_str("busy")) || bytes_equal(status, bytes_str("store-down")) ||
-        bytes_equal(status, bytes_str("unavailable")))
+        bytes_equal(status, bytes_str("unavailable")) ||
+        (text.size && memmem(text.data, text.size, "shutting down", 13)))
         return true;
-    bool may_be_refused = operation->kind == OPERATION_RETRY ||
+    bool gone = world->plan.keep_runs && operation->kind == OPERATION_WAIT &&
+                bytes_equal(status, bytes_str("not-found"));
+    bool may_be_refused = gone || operation->kind == OPERATION_RETRY ||
                           operation->kind == OPERATION_CANCEL || operation->kind == OPERATION_QUERY;
     if (!may_be_refused)
         world_fail(world, "%s is answered with %.*s: %.*s", msg_type_name(operation->type),

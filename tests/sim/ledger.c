@@ -26,6 +26,7 @@ void ledger_fini(struct ledger *ledger)
     free(ledger->definitions);
     free(ledger->acknowledged);
     free(ledger->made);
+    free(ledger->removed);
     free(ledger->retried);
     *ledger = (struct ledger){0};
 }
@@ -59,6 +60,14 @@ static struct task_truth *find_task(struct ledger *ledger, uint64_t run, uint32_
         ledger->task_count++;
     }
     return *slot;
+}
+
+static bool is_removed(const struct ledger *ledger, uint64_t run)
+{
+    for (size_t i = 0; i < ledger->removed_count; i++)
+        if (ledger->removed[i] == run)
+            return true;
+    return false;
 }
 
 static struct truth *find_attempt(struct task_truth *task, struct attempt_id id)
@@ -254,7 +263,7 @@ void ledger_acknowledged(struct world *world, uint64_t run, uint64_t operation)
     ledger->acknowledged = mem_grow(ledger->acknowledged, &ledger->acknowledged_capacity,
                                     ledger->acknowledged_count + 1, sizeof(*ledger->acknowledged));
     ledger->acknowledged[ledger->acknowledged_count++] = (struct requested_run){run, operation};
-    if (!vault_run(&world->vault, run))
+    if (!vault_run(&world->vault, run) && !is_removed(ledger, run))
         world_fail(world, "run %llu is acknowledged, and not durable", (ull)run);
 }
 
@@ -262,7 +271,8 @@ void ledger_check_acknowledged(struct world *world)
 {
     const struct ledger *ledger = &world->ledger;
     for (size_t i = 0; i < ledger->acknowledged_count; i++)
-        if (!vault_run(&world->vault, ledger->acknowledged[i].run))
+        if (!vault_run(&world->vault, ledger->acknowledged[i].run) &&
+            !is_removed(ledger, ledger->acknowledged[i].run))
             world_fail(world, "the acknowledged run %llu is lost",
                        (ull)ledger->acknowledged[i].run);
 }
@@ -357,11 +367,23 @@ static void check_task(struct world *world, const struct task_record *before,
         check_outcome(world, after);
 }
 
+/* Retention takes finished runs, and never all of them. */
+static void check_removal(struct world *world, const struct run_record *before, uint64_t run)
+{
+    struct ledger *ledger = &world->ledger;
+    if (!world->plan.keep_runs || !before || !run_status_is_final(before->status))
+        world_fail(world, "run %llu is removed and was '%s'", (ull)run,
+                   before ? run_status_name(before->status) : "not there");
+    ledger->removed = mem_grow(ledger->removed, &ledger->removed_capacity,
+                               ledger->removed_count + 1, sizeof(*ledger->removed));
+    ledger->removed[ledger->removed_count++] = run;
+}
+
 void ledger_check_record(struct world *world, const struct record *before,
                          const struct record *after)
 {
     if (after->kind == RECORD_RUN && after->remove)
-        world_fail(world, "run %llu is removed", (ull)after->run.run);
+        check_removal(world, before ? &before->run : NULL, after->run.run);
     else if (after->kind == RECORD_RUN)
         check_run(world, before ? &before->run : NULL, &after->run);
     if (after->kind == RECORD_TASK && !after->remove)
@@ -417,8 +439,20 @@ struct end_check {
 static void look_for_unfinished(void *context, const struct record *record)
 {
     struct end_check *check = context;
-    if (!run_status_is_final(record->run.status))
+    if (record->run.run <= check->world->horizon && !run_status_is_final(record->run.status))
         check->all_ended = false;
+}
+
+static void take_last(void *context, const struct record *record)
+{
+    *(uint64_t *)context = record->run.run;
+}
+
+uint64_t ledger_last_run(struct world *world)
+{
+    uint64_t last = 0;
+    vault_each(&world->vault, RECORD_RUN, take_last, &last);
+    return last;
 }
 
 bool ledger_all_ended(struct world *world)
@@ -482,7 +516,7 @@ static void report_unfinished(void *context, const struct record *record)
 {
     struct end_check *check = context;
     const struct run_record *run = &record->run;
-    if (run_status_is_final(run->status))
+    if (run->run > check->world->horizon || run_status_is_final(run->status))
         return;
     uint32_t first = 0;
     const struct task_record *task = NULL;
@@ -496,8 +530,36 @@ static void report_unfinished(void *context, const struct record *record)
                first, task ? task_state_name(task->state) : "no record");
 }
 
+struct schedule_count {
+    struct synk_bytes unit;
+    uint64_t runs;
+};
+
+static void count_scheduled(void *context, const struct record *record)
+{
+    struct schedule_count *count = context;
+    count->runs += bytes_equal(record->run.by, bytes_str("schedule")) &&
+                   bytes_equal(record->run.unit, count->unit);
+}
+
+/* An interval is never run more often than the time that passed allows. */
+static void check_schedules(struct world *world)
+{
+    if (world->plan.clock_jump_ms)
+        return;
+    for (unsigned i = 0; i < world->unit_count; i++) {
+        struct schedule_count count = {bytes_str(world->units[i].id), 0};
+        uint64_t allowed = (uint64_t)world->now / SCHEDULE_MS + 2 + world->vault.epoch;
+        vault_each(&world->vault, RECORD_RUN, count_scheduled, &count);
+        if (count.runs > allowed)
+            world_fail(world, "%s was run %llu times by its interval in %.3f s", world->units[i].id,
+                       (ull)count.runs, (double)world->now / 1000);
+    }
+}
+
 void ledger_check_end(struct world *world)
 {
+    check_schedules(world);
     struct end_check check = {world, true};
     ledger_check_acknowledged(world);
     vault_each(&world->vault, RECORD_RUN, report_unfinished, &check);

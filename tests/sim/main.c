@@ -165,8 +165,9 @@ static void print_totals(const struct totals *totals)
     printf("commits: %" PRIu64 ", torn %" PRIu64 ", of unknown outcome %" PRIu64
            ", refused %" PRIu64 "\n",
            totals->commits, totals->torn_commits, totals->unknown_commits, totals->refused_commits);
-    printf("supervisor: %" PRIu64 " crashes, %" PRIu64 " stops, %" PRIu64 " clock jumps\n",
-           totals->crashes, totals->stops, totals->clock_jumps);
+    printf("supervisor: %" PRIu64 " crashes, %" PRIu64 " stops, %" PRIu64 " shutdowns, %" PRIu64
+           " clock jumps\n",
+           totals->crashes, totals->stops, totals->shutdowns, totals->clock_jumps);
     printf("hosts: %" PRIu64 " crashes, %" PRIu64 " spools damaged\n", totals->host_crashes,
            totals->spools_lost);
     printf("network: %" PRIu64 " cuts, %" PRIu64 " resets, %" PRIu64 " messages lost, %" PRIu64
@@ -181,6 +182,7 @@ int main(int argc, char **argv)
     struct totals totals = {0};
     if (!read_options(argc, argv))
         return usage();
+    setvbuf(stdout, NULL, _IOLBF, 0);
     signal(SIGABRT, aborted);
     signal(SIGSEGV, aborted);
     for (uint64_t i = 0; i < options.seeds && !(options.mutation && totals.failed); i++) {

@@ -27,7 +27,7 @@ struct world;
 /* What a run of many seeds adds up. */
 struct totals {
     uint64_t seeds, failed;
-    uint64_t crashes, torn_commits, unknown_commits, refused_commits, stops;
+    uint64_t crashes, torn_commits, unknown_commits, refused_commits, stops, shutdowns;
     uint64_t host_crashes, spools_lost, cuts, resets, lost_messages, repeated_messages, clock_jumps;
     uint64_t runs, tasks, attempts, reexecutions, commits, requests, repeated_requests, events;
     uint64_t simulated_ms;
@@ -167,6 +167,8 @@ struct ledger {
     size_t acknowledged_count, acknowledged_capacity;
     struct requested_run *made; /* by their parameters, acknowledged or not */
     size_t made_count, made_capacity;
+    uint64_t *removed; /* runs that retention took */
+    size_t removed_count, removed_capacity;
     uint64_t *retried; /* runs that a client asked to retry */
     size_t retried_count, retried_capacity;
 };
@@ -185,6 +187,7 @@ void ledger_check_events(struct world *world, const struct batch *batch);
 void ledger_check_acknowledged(struct world *world);
 /* Whether every run has ended. */
 bool ledger_all_ended(struct world *world);
+uint64_t ledger_last_run(struct world *world);
 /* What must hold of runs that have ended. */
 void ledger_check_end(struct world *world);
 uint64_t ledger_operation_of(struct synk_bytes params);
@@ -208,6 +211,8 @@ struct supervisor {
 };
 void supervisor_start(struct world *world);
 void supervisor_crash(struct world *world);
+/* A signal: finish what runs, for so long; hosts stay or are drained. */
+void supervisor_shutdown(struct world *world, int64_t grace_ms, bool keep_hosts);
 /* Takes the packet. */
 void supervisor_receive(struct world *world, struct packet *packet);
 void supervisor_peer_gone(struct world *world, enum socket socket, uint32_t peer);
@@ -287,14 +292,18 @@ struct sim_unit {
     bool is_process;
     bool applied; /* acknowledged */
 };
+enum { SCHEDULE_MS = 3000 };
 enum { MAX_HOSTS = 6, MAX_CLIENTS = 4, MAX_UNITS = 8, MAX_KNOWN_RUNS = 64 };
 
 /* How a seed goes about it: chances in a million, times in ms; 0 = not in this seed. */
 struct plan {
     int64_t faults_ms; /* how long the first phase is */
-    int64_t crash_ms, stop_ms, host_crash_ms, cut_ms, reset_ms, clock_jump_ms; /* mean intervals */
-    uint32_t torn, unknown, refused;                                           /* of commits */
-    uint32_t loss, repeat; /* of client messages and droppable host messages */
+    /* Mean intervals. */
+    int64_t crash_ms, stop_ms, host_crash_ms, cut_ms, reset_ms, clock_jump_ms, shutdown_ms;
+    uint64_t keep_runs;              /* finished runs beyond it are removed; 0 = none is */
+    bool schedules;                  /* units may run on an interval of SCHEDULE_MS */
+    uint32_t torn, unknown, refused; /* of commits */
+    uint32_t loss, repeat;           /* of client messages and droppable host messages */
     uint32_t spool_lost;
     int64_t latency_ms, commit_ms, task_ms, request_ms;
     uint32_t task_fails, task_crashes;
@@ -308,6 +317,7 @@ struct world {
     struct plan plan;
     int64_t heal_at;
     bool healed;
+    uint64_t horizon; /* runs up to this one must end; later ones are the schedules' */
     struct happening *agenda;
     size_t agenda_count, agenda_capacity;
     uint64_t agenda_serial;

@@ -13,6 +13,7 @@
 #include "tests/sim/sim.h"
 
 static void run_tick(struct world *world, void *target, uint64_t life);
+static void go_down(struct world *world);
 static void commit_done(struct world *world, void *target, uint64_t life);
 
 static int64_t clock_of(const struct world *world)
@@ -187,13 +188,25 @@ static void release_sends(struct world *world, const struct effects *effects)
         release_send(world, effects, &effects->sends[i]);
 }
 
+static void leave(struct world *world, void *target, uint64_t life)
+{
+    (void)target;
+    if (world->supervisor.engine && world->supervisor.life == life)
+        go_down(world);
+}
+
 static void release(struct world *world, struct effects *effects)
 {
     if (world->mutation != MUTATION_EARLY_RELEASE)
         release_sends(world, effects);
     for (size_t i = 0; i < effects->query_count; i++)
         release_query(world, &effects->queries[i]);
+    bool exits = false;
+    for (size_t i = 0; i < effects->order_count; i++)
+        exits |= effects->orders[i].kind == ORDER_EXIT;
     effects_clear(effects);
+    if (exits)
+        world_at(world, world->now, leave, NULL, world->supervisor.life);
 }
 
 /* Urgent messages leave at once, and only once. */
@@ -414,10 +427,10 @@ void supervisor_peer_gone(struct world *world, enum socket socket, uint32_t peer
 static struct engine_config make_config(struct world *world)
 {
     struct engine_config config;
-    (void)world;
     engine_config_defaults(&config);
     config.local_slots = 0;
-    config.keep_runs = config.keep_events = 0;
+    config.keep_runs = world->plan.keep_runs;
+    config.keep_events = 0;
     config.keep_runs_ms = config.keep_events_ms = 0;
     config.exits_when_idle = false;
     config.version = "sim";
@@ -482,6 +495,33 @@ void supervisor_free(struct world *world)
     supervisor->inbox_capacity = 0;
 }
 
+/* The process is gone, and another is started after a while. */
+static void go_down(struct world *world)
+{
+    struct supervisor *supervisor = &world->supervisor;
+    supervisor_free(world);
+    supervisor->open = 0;
+    supervisor->urgent_done = supervisor->order_done = 0;
+    supervisor->committing = supervisor->tick_wanted = supervisor->refused = false;
+    supervisor->stopped_until = 0;
+    supervisor->life++;
+    network_break_all(world);
+    world_at(world, world->now + random_spread(&world->random, 2000) + 10, restart, NULL,
+             supervisor->life);
+}
+
+void supervisor_shutdown(struct world *world, int64_t grace_ms, bool keep_hosts)
+{
+    struct input input = {.kind = INPUT_SHUTDOWN, .grace_ms = grace_ms, .keep_hosts = keep_hosts};
+    if (!world->supervisor.engine || world->now < world->supervisor.stopped_until)
+        return;
+    world_trace(world, "supervisor is told to shut down, grace %lld ms, %s hosts",
+                (long long)grace_ms, keep_hosts ? "keeping" : "draining");
+    world->totals->shutdowns++;
+    step(world, &input);
+    want_tick(world, 0);
+}
+
 void supervisor_crash(struct world *world)
 {
     struct supervisor *supervisor = &world->supervisor;
@@ -495,13 +535,5 @@ void supervisor_crash(struct world *world)
         vault_apply(world, batch);
     else if (supervisor->committing && world->mutation == MUTATION_TORN_BATCH)
         vault_apply_torn(world, batch);
-    supervisor_free(world);
-    supervisor->open = 0;
-    supervisor->urgent_done = supervisor->order_done = 0;
-    supervisor->committing = supervisor->tick_wanted = supervisor->refused = false;
-    supervisor->stopped_until = 0;
-    supervisor->life++;
-    network_break_all(world);
-    world_at(world, world->now + random_spread(&world->random, 2000) + 10, restart, NULL,
-             supervisor->life);
+    go_down(world);
 }

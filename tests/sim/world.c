@@ -112,6 +112,15 @@ static void fault_stop(struct world *world, void *target, uint64_t argument)
     world->supervisor.stopped_until = world->now + pause;
 }
 
+static void fault_shutdown(struct world *world, void *target, uint64_t argument)
+{
+    (void)target;
+    if (!again(world, fault_shutdown, world->plan.shutdown_ms) || argument)
+        return;
+    supervisor_shutdown(world, random_spread(&world->random, 5000),
+                        random_next(&world->random) % 2);
+}
+
 static struct sim_host *pick_host(struct world *world)
 {
     return &world->hosts[random_next(&world->random) % world->host_count];
@@ -195,7 +204,9 @@ static void finish(struct world *world, void *target, uint64_t resumed)
     (void)target;
     if (!resumed)
         resumed = client_resume_all(world);
-    else if (client_all_answered(world) && ledger_all_ended(world)) {
+    else if (client_all_answered(world) && world->horizon == UINT64_MAX)
+        world->horizon = ledger_last_run(world);
+    else if (world->horizon != UINT64_MAX && ledger_all_ended(world)) {
         world->agenda_count = 0;
         return;
     }
@@ -228,6 +239,7 @@ static void draw_plan(struct world *world)
     plan->request_ms = random_between(random, 100, 2000);
     plan->task_fails = (uint32_t)random_between(random, 0, 200000);
     plan->graphs_only = random_next(random) % 4 == 0;
+    plan->schedules = random_next(random) % 4 == 0;
     world->host_count = 1 + (unsigned)(random_next(random) % 4);
     world->client_count = 1 + (unsigned)(random_next(random) % 3);
     world->unit_count = 2 + (unsigned)(random_next(random) % (MAX_UNITS - 1));
@@ -239,6 +251,8 @@ static void draw_plan(struct world *world)
     plan->cut_ms = maybe(world, 2000, 20000);
     plan->reset_ms = maybe(world, 2000, 20000);
     plan->clock_jump_ms = maybe(world, 10000, 40000);
+    plan->shutdown_ms = random_next(random) % 4 ? 0 : random_between(random, 5000, 30000);
+    plan->keep_runs = random_next(random) % 4 ? 0 : (uint64_t)random_between(random, 1, 50);
     plan->torn = (uint32_t)maybe(world, 100, 5000);
     plan->unknown = (uint32_t)maybe(world, 100, 5000);
     plan->refused = (uint32_t)maybe(world, 100, 5000);
@@ -273,8 +287,8 @@ static void begin(struct world *world)
         sim_host_start(world, &world->hosts[i]);
     for (unsigned i = 0; i < world->client_count; i++)
         client_init(world, &world->clients[i], i);
-    static const happening_run faults[] = {fault_crash, fault_stop,  fault_host_crash,
-                                           fault_cut,   fault_reset, fault_clock};
+    static const happening_run faults[] = {fault_crash, fault_stop,  fault_host_crash, fault_cut,
+                                           fault_reset, fault_clock, fault_shutdown};
     /* With an argument a fault only plans its first time. */
     for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
         world_at(world, 0, faults[i], NULL, 1);
@@ -301,6 +315,7 @@ bool world_run(uint64_t seed, enum mutation mutation, bool verbose, struct buf *
 {
     struct world *world = mem_zalloc(1, sizeof(*world));
     world->seed = seed;
+    world->horizon = UINT64_MAX;
     world->random.state = seed * 0x9e3779b97f4a7c15u + 1;
     world->verbose = verbose;
     world->mutation = mutation;
