@@ -83,8 +83,8 @@ static bool has_room(struct engine *engine, const struct request *request, uint6
     return false;
 }
 
-static void reply_run(struct engine *engine, const struct request *request,
-                      const struct run *run, const char *extra, uint64_t number)
+static void reply_run(struct engine *engine, const struct request *request, const struct run *run,
+                      const char *extra, uint64_t number)
 {
     struct buf *out = reply_open(engine);
     pack_map(out, extra ? 4 : 3);
@@ -133,8 +133,7 @@ void request_run(struct engine *engine, struct request *request)
     struct synk_bytes by = body_text(request, "by");
     if (by.size && by.size <= LIMIT_ID_BYTES)
         wanted.by = by;
-    uint64_t tasks =
-        wanted.worker == NONE ? wanted.unit->current->definition->worker_count : 1;
+    uint64_t tasks = wanted.worker == NONE ? wanted.unit->current->definition->worker_count : 1;
     if (!has_room(engine, request, tasks))
         return;
     reply_run(engine, request, run_create(engine, &wanted), NULL, 0);
@@ -274,8 +273,7 @@ void request_cancel(struct engine *engine, struct request *request)
     reply_close(engine, request);
 }
 
-void request_load(struct engine *engine, const struct request *request,
-                  const struct run_name *name)
+void request_load(struct engine *engine, const struct request *request, const struct run_name *name)
 {
     struct loading *loading = mem_zalloc(1, sizeof(*loading));
     loading->token = ++engine->last_token;
@@ -321,8 +319,9 @@ static uint32_t reset_tasks(struct engine *engine, struct run *run,
         task->crashes = 0;
         task->flags = 0;
         task->waiting = 0;
-        struct record *record = task_record_add(engine, run, i);
-        record->task.epoch = task->epoch;
+        /* Attempts of earlier epochs that some host may still have are stale from here on. */
+        task->epoch = engine->epoch;
+        task_record_add(engine, run, i);
         count++;
     }
     return count;
@@ -427,8 +426,7 @@ static void read_log(struct engine *engine, const struct request *request,
         tasks++;
         char index[16];
         snprintf(index, sizeof(index), "%u", record->task.task);
-        struct synk_bytes name =
-            record->task.worker.size ? record->task.worker : bytes_str(index);
+        struct synk_bytes name = record->task.worker.size ? record->task.worker : bytes_str(index);
         if (!worker.size || bytes_equal(name, worker))
             found = &record->task;
     }
@@ -439,8 +437,8 @@ static void read_log(struct engine *engine, const struct request *request,
         logs_send(engine, request, found->run, found->task, host_find(engine, found->host));
 }
 
-static void go_on(struct engine *engine, const struct request *request,
-                  const struct input *input, const char *label)
+static void go_on(struct engine *engine, const struct request *request, const struct input *input,
+                  const char *label)
 {
     struct synk_error error = {0};
     if (request->type == MSG_LOGS) {
@@ -513,8 +511,7 @@ void request_pause(struct engine *engine, struct request *request)
         return;
     }
     for (size_t i = 0; !all && i < synk_value_count(ids); i++)
-        if (unit_resolve(engine, synk_value_bytes(synk_value_at(ids, i)), &unit, &worker,
-                         &error)) {
+        if (unit_resolve(engine, synk_value_bytes(synk_value_at(ids, i)), &unit, &worker, &error)) {
             request_error(engine, request, &error);
             return;
         }

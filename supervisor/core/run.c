@@ -363,6 +363,20 @@ static void advance_in_turn(struct engine *engine, struct run *run, bool isolate
     }
 }
 
+/* Batches are cut by position, `size` enabled workers each, so that a recovered run has the same ones. */
+static void advance_batches(struct engine *engine, struct run *run, uint32_t size)
+{
+    bool is_over = true;
+    while (is_over && run->cursor < run->task_count) {
+        for (uint32_t taken = 0; run->cursor < run->task_count && taken < size;) {
+            uint32_t task = run->cursor++;
+            taken += run->version->definition->workers[task].unit->enabled;
+            release(engine, run, task);
+            is_over &= task_state_is_final(run->tasks[task].state);
+        }
+    }
+}
+
 void run_turn(struct engine *engine, struct run *run)
 {
     if (run->tasks && run->turn_timer && !run->cancelling)
@@ -382,15 +396,19 @@ void run_advance(struct engine *engine, struct run *run)
     enum run_mode mode = run_mode_of(run);
     if (mode == RUN_SEQUENTIAL || mode == RUN_ISOLATED) {
         if (!run->turn_timer)
-            advance_in_turn(engine, run, mode == RUN_ISOLATED);
+            /* A recovered run's next worker may be at a host already: it must be ready to be adopted,
+             * so the delay before it is not waited for once more. */
+            advance_in_turn(engine, run,
+                            mode == RUN_ISOLATED && !(run->recovered && !run->cursor));
         return;
     }
     uint32_t most = process && process->max_parallel ? process->max_parallel : UINT32_MAX;
-    if (mode == RUN_BATCHED && process->batch_size < most)
-        most = process->batch_size;
     uint32_t active = run->open - run->counts[TASK_PENDING];
-    if (mode == RUN_BATCHED && active)
+    if (mode == RUN_BATCHED) {
+        if (!run->cursor || !active)
+            advance_batches(engine, run, process->batch_size < most ? process->batch_size : most);
         return;
+    }
     for (uint32_t taken = active; run->cursor < run->task_count && taken < most;) {
         uint32_t task = run->cursor++;
         bool waited = run->tasks[task].state == TASK_PENDING;

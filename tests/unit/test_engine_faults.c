@@ -307,6 +307,46 @@ static void the_local_host_is_restarted_with_intensity(void)
     fixture_fini(&f);
 }
 
+static void a_clock_set_back_does_not_prolong_a_retry(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 1);
+    fixture_apply(&f, "{\"workers\":[{\"id\":\"w\",\"run\":\"t.ok\",\"maxRetries\":1,"
+                      "\"retryDelayMs\":500}]}");
+    fixture_start(&f, "{\"unit\":\"w\"}");
+    END("w", OUTCOME_FAILED);
+    fixture_forget_tasks(&f);
+    f.wall -= 24 * 3600 * 1000;
+    fixture_crash(&f);
+    fixture_host(&f, 2, "h", 1);
+    fixture_pass(&f, 500);
+    CU_ASSERT_EQUAL(f.task_count, 1);
+    fixture_fini(&f);
+}
+
+/* After the restart the next worker was held back by the delay between two, so that what the host had
+ * of it found nothing to be adopted by. */
+static void an_isolated_worker_is_adopted(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 1);
+    fixture_apply(&f, "{\"processes\":[{\"id\":\"p\",\"runMode\":\"isolated\",\"workers\":["
+                      "{\"id\":\"a\",\"run\":\"t.ok\"},{\"id\":\"b\",\"run\":\"t.ok\"}]}]}");
+    uint64_t run = fixture_start(&f, "{\"unit\":\"p\"}");
+    END("a", OUTCOME_SUCCEEDED);
+    fixture_pass(&f, 100);
+    struct attempt_id b = fixture_sent(&f, "b")->id;
+    fixture_crash(&f);
+    fixture_hello(&f, 2, "h", 1, 1);
+    fixture_sync(&f, 2, NULL, 0);
+    fixture_report_as(&f, 2, 2, b, OUTCOME_SUCCEEDED, "1", NULL, 0);
+    STATE("b", "succeeded");
+    STATUS("succeeded");
+    fixture_fini(&f);
+}
+
 static void garbage_is_counted_and_dropped(void)
 {
     struct fixture f;
@@ -405,6 +445,8 @@ int main(int argc, char **argv)
         CASE(shutdown_waits_then_kills),
         CASE(kept_hosts_do_not_hold_a_shutdown),
         CASE(the_local_host_is_restarted_with_intensity),
+        CASE(a_clock_set_back_does_not_prolong_a_retry),
+        CASE(an_isolated_worker_is_adopted),
         CASE(garbage_is_counted_and_dropped),
         CASE(hosts_without_the_function_get_nothing),
         CASE(equal_inputs_give_equal_effects),
