@@ -210,6 +210,7 @@ static void input_start(struct engine *engine, const struct input *input)
 {
     assert(!engine->started);
     engine->epoch = input->epoch;
+    engine->pid = input->pid;
     engine->last_event = input->last_event;
     engine->started_now = input->now_ms;
     hydrate_finish(engine);

@@ -43,7 +43,7 @@ struct engine_config {
 void engine_config_defaults(struct engine_config *config);
 
 enum input_kind {
-    INPUT_START,          /* epoch, last_event: of the store */
+    INPUT_START,          /* epoch, last_event: of the store; pid: the supervisor's own */
     INPUT_TIME,           /* time has come to engine_next_due */
     INPUT_HOST_MESSAGE,   /* peer, header, body */
     INPUT_CLIENT_MESSAGE, /* peer, header, body */

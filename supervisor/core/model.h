@@ -431,7 +431,9 @@ struct engine {
     size_t mark_first, mark_count;
     uint64_t trimmed_events;
     enum shutdown_phase shutdown;
-    bool shutdown_keeps_hosts, had_client, had_run;
+    int64_t shutdown_until; /* when this phase's time is up */
+    bool shutdown_keeps_hosts, had_client;
+    int64_t pid; /* the supervisor's own: told to clients */
     int64_t local_pid;
     bool local_wanted, local_starting;
     int64_t local_exits[5]; /* times of the latest, a ring */

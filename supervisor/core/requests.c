@@ -10,6 +10,7 @@
 enum {
     CHANGES = 1,     /* refused while the store is down; idempotency keys are heeded */
     STARTS_WORK = 2, /* refused during a shutdown */
+    VIEWS = 4,       /* shows the state: answered at once while the store is down */
 };
 
 struct handler {
@@ -17,7 +18,7 @@ struct handler {
     unsigned flags;
 };
 static const struct handler handlers[MSG_SHUTDOWN + 1] = {
-    [MSG_CONNECT] = {request_connect, 0},
+    [MSG_CONNECT] = {request_connect, VIEWS},
     [MSG_UPLOAD] = {request_upload, 0},
     [MSG_APPLY] = {request_apply, CHANGES | STARTS_WORK},
     [MSG_RUN] = {request_run, CHANGES | STARTS_WORK},
@@ -27,13 +28,13 @@ static const struct handler handlers[MSG_SHUTDOWN + 1] = {
     [MSG_RETRY] = {request_retry, CHANGES | STARTS_WORK},
     [MSG_PAUSE] = {request_pause, CHANGES},
     [MSG_RESUME] = {request_pause, CHANGES},
-    [MSG_SHOW] = {request_show, 0},
-    [MSG_LIST] = {request_list, 0},
-    [MSG_FETCH] = {request_fetch, 0},
-    [MSG_EXPLAIN] = {request_explain, 0},
-    [MSG_PLAN] = {request_plan, 0},
-    [MSG_LOGS] = {request_logs, 0},
-    [MSG_STATS] = {request_stats, 0},
+    [MSG_SHOW] = {request_show, VIEWS},
+    [MSG_LIST] = {request_list, VIEWS},
+    [MSG_FETCH] = {request_fetch, VIEWS},
+    [MSG_EXPLAIN] = {request_explain, VIEWS},
+    [MSG_PLAN] = {request_plan, VIEWS},
+    [MSG_LOGS] = {request_logs, VIEWS},
+    [MSG_STATS] = {request_stats, VIEWS},
     [MSG_BACKUP] = {request_backup, 0},
     [MSG_SHUTDOWN] = {request_shutdown, 0},
 };
@@ -143,6 +144,17 @@ static void answer_key_waiters(struct engine *engine, struct key *key, uint16_t 
     waiters_free(&key->waiters);
 }
 
+/*
+ * While the store is down no commit comes that an answer could wait for. Refusals say nothing about
+ * the state, and views of it (`list`, `explain`, …) are better early than never; what claims that
+ * something has happened (`wait`, and all that changes anything) stays behind the commit.
+ */
+static bool is_at_once(const struct engine *engine, const struct request *request, uint16_t type)
+{
+    return !engine->store_ok && !request->key &&
+           (type == MSG_ERROR || (handlers[request->type].flags & VIEWS));
+}
+
 void reply_close(struct engine *engine, const struct request *request)
 {
     struct buf *bodies = &engine->effects->bodies;
@@ -151,7 +163,8 @@ void reply_close(struct engine *engine, const struct request *request)
         body = arena_copy(&engine->scratch,
                           bytes_of(bodies->data + engine->body_offset,
                                    bodies->size - engine->body_offset));
-    send_close(engine, SOCKET_CLIENTS, request->peer, MSG_REPLY, request->sequence, false);
+    send_close(engine, SOCKET_CLIENTS, request->peer, MSG_REPLY, request->sequence,
+               is_at_once(engine, request, MSG_REPLY));
     if (!request->key)
         return;
     key_answered(engine, request->key, body);
@@ -168,7 +181,8 @@ static void send_error(struct engine *engine, const struct request *request,
         body = arena_copy(&engine->scratch,
                           bytes_of(bodies->data + engine->body_offset,
                                    bodies->size - engine->body_offset));
-    send_close(engine, SOCKET_CLIENTS, request->peer, MSG_ERROR, request->sequence, false);
+    send_close(engine, SOCKET_CLIENTS, request->peer, MSG_ERROR, request->sequence,
+               is_at_once(engine, request, MSG_ERROR));
     if (request->key) {
         answer_key_waiters(engine, request->key, MSG_ERROR, body);
         key_drop(engine, request->key);

@@ -7,9 +7,11 @@
 void request_connect(struct engine *engine, struct request *request)
 {
     struct buf *out = reply_open(engine);
-    pack_map(out, 5);
+    pack_map(out, 6);
     pack_key(out, "version");
     pack_cstr(out, engine->config.version);
+    pack_key(out, "pid");
+    pack_int(out, engine->pid);
     pack_key(out, "protocol");
     pack_uint(out, MSG_VERSION);
     pack_key(out, "epoch");

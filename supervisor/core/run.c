@@ -76,7 +76,6 @@ void run_link_live(struct engine *engine, struct run *run)
     unit->last_run = run;
     unit->live_runs++;
     engine->counts.live_runs++;
-    engine->had_run = true;
 }
 
 static void unlink_live(struct engine *engine, struct run *run)
@@ -175,7 +174,8 @@ void run_save(struct engine *engine, const struct run *run)
         .started_at = run->started_at,
         .ended_at = run->ended_at,
     };
-    if (run->version && run->worker != NONE)
+    if (run->version && run->worker != NONE &&
+        run->version->definition->kind == UNIT_PROCESS)
         record->run.worker =
             keep_bytes(engine, bytes_str(run->version->definition->workers[run->worker].id));
 }

@@ -9,17 +9,23 @@
 
 void shutdown_begin(struct engine *engine, int64_t grace_ms, bool keep_hosts)
 {
+    int64_t until = engine->now + (grace_ms > 0 ? grace_ms : 0);
+    if (engine->shutdown == SHUTDOWN_DRAINING && until < engine->shutdown_until) {
+        /* Somebody cannot wait any longer: the earlier timer counts, the later one finds it done. */
+        engine->shutdown_until = until;
+        timers_set(&engine->timers, until, TIMER_SHUTDOWN, 0, 0);
+    }
     if (engine->shutdown != SHUTDOWN_NO)
         return;
     engine->shutdown = SHUTDOWN_DRAINING;
+    engine->shutdown_until = until;
     engine->shutdown_keeps_hosts = keep_hosts;
     order_add(engine, ORDER_LOG, "shutting down grace_ms=%lld keep_hosts=%d running=%llu",
               (long long)grace_ms, keep_hosts,
               (unsigned long long)engine->counts.dispatched_tasks);
     if (!keep_hosts)
         hosts_drain_all(engine);
-    timers_set(&engine->timers, engine->now + (grace_ms > 0 ? grace_ms : 0), TIMER_SHUTDOWN, 0,
-               0);
+    timers_set(&engine->timers, until, TIMER_SHUTDOWN, 0, 0);
 }
 
 void request_shutdown(struct engine *engine, struct request *request)
@@ -39,6 +45,8 @@ void request_shutdown(struct engine *engine, struct request *request)
 
 void shutdown_timer(struct engine *engine)
 {
+    if (engine->now < engine->shutdown_until)
+        return;
     if (engine->shutdown == SHUTDOWN_DRAINING) {
         engine->shutdown = SHUTDOWN_KILLING;
         for (size_t h = 0; h < engine->host_count; h++) {
@@ -52,7 +60,8 @@ void shutdown_timer(struct engine *engine)
                                     "shutdown");
             }
         }
-        timers_set(&engine->timers, engine->now + SHUTDOWN_KILL_MS, TIMER_SHUTDOWN, 0, 0);
+        engine->shutdown_until = engine->now + SHUTDOWN_KILL_MS;
+        timers_set(&engine->timers, engine->shutdown_until, TIMER_SHUTDOWN, 0, 0);
     } else if (engine->shutdown == SHUTDOWN_KILLING) {
         /* What did not answer is left to the next start; it has no record as dispatched. */
         engine->shutdown_keeps_hosts = true;

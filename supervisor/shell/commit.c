@@ -77,6 +77,8 @@ static void do_urgent(struct shell *shell)
         repeat_cancel(shell, send);
     }
     effects->urgent_count = 0;
+    if (shell->is_store_down)
+        shell_ask(shell, effects); /* the store still reads, and shows what is saved */
     do_orders(shell, shell->open);
 }
 

@@ -109,9 +109,18 @@ static void on_answer(void *context, const struct query *query, const struct sto
     shell_step(shell, &input);
 }
 
+void shell_ask(struct shell *shell, struct effects *effects)
+{
+    for (size_t i = 0; i < effects->query_count; i++) {
+        shell->questions++;
+        store_query(shell->store, &effects->queries[i], on_answer, shell);
+    }
+    effects->query_count = 0;
+}
+
 void shell_release(struct shell *shell, struct tick *tick)
 {
-    const struct effects *effects = &tick->effects;
+    struct effects *effects = &tick->effects;
     publish_batch(shell, &effects->batch);
     for (size_t i = 0; i < effects->send_count; i++) {
         const struct send *send = &effects->sends[i];
@@ -122,8 +131,5 @@ void shell_release(struct shell *shell, struct tick *tick)
         else
             bus_send(&shell->bus, send->socket, send->peer, send->header, body);
     }
-    for (size_t i = 0; i < effects->query_count; i++) {
-        shell->questions++;
-        store_query(shell->store, &effects->queries[i], on_answer, shell);
-    }
+    shell_ask(shell, effects);
 }

@@ -103,6 +103,8 @@ bool shell_is_congested(const struct shell *shell);
 
 /* release.c */
 void shell_release(struct shell *shell, struct tick *tick);
+/* Puts the questions among the effects to the store; their answers go to the clients. */
+void shell_ask(struct shell *shell, struct effects *effects);
 void shell_publish_head(struct shell *shell);
 
 /* inputs.c: sends a message with the results that it names as its third frame. */

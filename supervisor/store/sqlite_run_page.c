@@ -3,7 +3,7 @@
  *
  * A task is told by its row where that is final, else by the live task that the question brought,
  * else by a row that is not final, else it is pending: a row may be older than what is in memory,
- * but a final one never is.
+ * but a final one never is. A run that ended before it started has no rows: its end is its tasks'.
  */
 #include "supervisor/store/sqlite.h"
 
@@ -238,14 +238,26 @@ static void overlay(struct task_record *task, const struct live_task *live)
     };
 }
 
+/* A task that nothing is recorded of. */
+static struct task_record unrecorded(const struct page *page, uint32_t index)
+{
+    const struct run_record *run = page->run;
+    struct task_record task = {.run = run->run, .task = index, .state = TASK_PENDING};
+    if (!page->query->live && run->status == RUN_CANCELLED)
+        task.state = TASK_CANCELLED;
+    else if (!page->query->live && run->status == RUN_SKIPPED)
+        task.state = TASK_SKIPPED;
+    if (task.state != TASK_PENDING)
+        task.ended_at = run->ended_at;
+    return task;
+}
+
 /* Merges row and live task of one index. */
 static struct task_record merge(struct page *page, uint32_t index)
 {
     const struct query *query = page->query;
     bool has_row = page->has_row && page->row.task == index;
-    struct task_record task = {.run = page->run->run, .task = index, .state = TASK_PENDING};
-    if (has_row)
-        task = page->row;
+    struct task_record task = has_row ? page->row : unrecorded(page, index);
     while (page->live_at < query->live_task_count && query->live_tasks[page->live_at].task < index)
         page->live_at++;
     if (query->live && page->live_at < query->live_task_count &&

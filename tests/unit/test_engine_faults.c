@@ -273,6 +273,26 @@ static void shutdown_waits_then_kills(void)
     fixture_fini(&f);
 }
 
+static void a_second_shutdown_shortens_the_grace(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 1);
+    fixture_apply(&f, two);
+    fixture_start(&f, "{\"unit\":\"p\"}");
+    uint64_t asked = fixture_ask(&f, 1, MSG_SHUTDOWN, "{\"graceMs\":60000}");
+    fixture_ask(&f, 1, MSG_SHUTDOWN, "{\"graceMs\":90000}");
+    fixture_pass(&f, 1000);
+    CU_ASSERT_EQUAL(f.cancel_count, 0);
+    fixture_ask(&f, 1, MSG_SHUTDOWN, "{\"graceMs\":0}");
+    fixture_pass(&f, 1);
+    CU_ASSERT_EQUAL(f.cancel_count, 1);
+    END("a", OUTCOME_CANCELLED);
+    CU_ASSERT_PTR_NOT_NULL(fixture_reply(&f, asked));
+    CU_ASSERT_EQUAL(f.exits, 1);
+    fixture_fini(&f);
+}
+
 static void kept_hosts_do_not_hold_a_shutdown(void)
 {
     struct fixture f;
@@ -443,6 +463,7 @@ int main(int argc, char **argv)
         CASE(a_key_is_answered_once_for_all),
         CASE(a_store_that_is_down_refuses_changes),
         CASE(shutdown_waits_then_kills),
+        CASE(a_second_shutdown_shortens_the_grace),
         CASE(kept_hosts_do_not_hold_a_shutdown),
         CASE(the_local_host_is_restarted_with_intensity),
         CASE(a_clock_set_back_does_not_prolong_a_retry),
