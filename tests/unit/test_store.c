@@ -880,6 +880,25 @@ static void test_run_names(void)
     batch_fini(&batch);
 }
 
+static void test_tasks_of_a_run_that_never_started_have_its_end(void)
+{
+    struct fixture fixture;
+    struct batch batch;
+    batch_init(&batch);
+    add_run(&batch, 1, "alone", 1, RUN_CANCELLED, 1)->run.ended_at = 77;
+    add_run(&batch, 2, "alone", 2, RUN_SKIPPED, 1);
+    open_store(&fixture, "memory:");
+    commit(&fixture, &batch);
+    struct query query = {.kind = QUERY_RUN, .run = 1};
+    const char *json = ask(&fixture, &query);
+    CU_ASSERT(has(json, "\"worker\":\"alone\",\"state\":\"cancelled\""));
+    CU_ASSERT(has(json, "\"endedAt\":77,\"durationMs\":null,\"reason\":null"));
+    query.run = 2;
+    CU_ASSERT(has(ask(&fixture, &query), "\"state\":\"skipped\""));
+    close_store(&fixture);
+    batch_fini(&batch);
+}
+
 static void test_page_ends_before_the_frame_does(void)
 {
     enum { TASKS = 6 };
@@ -1136,6 +1155,8 @@ int main(int argc, char **argv)
         {"run-page", test_run_page},
         {"run-page-attempts", test_run_page_attempts},
         {"run-names", test_run_names},
+        {"tasks-of-a-run-that-never-started-have-its-end",
+         test_tasks_of_a_run_that_never_started_have_its_end},
         {"page-ends-before-the-frame-does", test_page_ends_before_the_frame_does},
         {"list-runs", test_list_runs},
         {"fetch-events", test_fetch_events},
