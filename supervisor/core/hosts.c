@@ -245,12 +245,13 @@ static void hello(struct engine *engine, const struct input *input)
         refuse(engine, input->peer, "the hello does not decode");
         return;
     }
-    if (engine->shutdown) {
+    struct host *bound = host_of_peer(engine, input->peer);
+    struct host *host = host_find(engine, hello.name);
+    /* A host whose attempts a shutdown waits for may come back and tell how they ended. */
+    if (engine->shutdown && (!host || !host->flight_count)) {
         refuse(engine, input->peer, "shutting down");
         return;
     }
-    struct host *bound = host_of_peer(engine, input->peer);
-    struct host *host = host_find(engine, hello.name);
     if (bound && bound != host)
         unbind(engine, bound);
     if (!host)
@@ -281,6 +282,12 @@ static void hello(struct engine *engine, const struct input *input)
     send_close(engine, SOCKET_HOSTS, host->peer, MSG_WELCOME, 0, false);
 }
 
+static void drain(struct engine *engine, struct host *host)
+{
+    host->draining = true;
+    send_empty(engine, host->peer, MSG_DRAIN, false);
+}
+
 static void sync(struct engine *engine, struct host *host, const struct input *input)
 {
     struct msg_attempt *attempts;
@@ -299,6 +306,8 @@ static void sync(struct engine *engine, struct host *host, const struct input *i
     host->received_since_sync = host->acked_since_sync = 0;
     save(engine, host, false);
     tell(engine, host, "up", NULL);
+    if (engine->shutdown && !engine->shutdown_keeps_hosts)
+        drain(engine, host);
     host_open(engine, host);
 }
 
@@ -509,10 +518,8 @@ void hosts_drain_all(struct engine *engine)
 {
     for (size_t i = 0; i < engine->host_count; i++) {
         struct host *host = engine->hosts[i];
-        if (!host || !host->connected)
-            continue;
-        host->draining = true;
-        send_empty(engine, host->peer, MSG_DRAIN, false);
+        if (host && host->connected)
+            drain(engine, host);
     }
 }
 

@@ -354,6 +354,7 @@ void hydrate_finish(struct engine *engine)
         order_add(engine, ORDER_LOG, "version %u of '%s' is incomplete in the store: %u of %u",
                   loading->number, loading->unit, loading->have, loading->worker_count);
     hydrate_free(engine);
+    keys_start(engine);
     engine->barrier = engine->expected_count > 0;
     engine->barrier_since = engine->now;
     for (struct run *run = engine->live_first; run; run = run->next)

@@ -1,7 +1,8 @@
 /*
  * Idempotency keys: the first reply to each, for 24 hours. Only successes are kept: an error changed
  * nothing, so the request may be tried again. All keys live equally long, so the list in order of
- * making is the list in order of expiry.
+ * making is the list in order of expiry. The monotonic clock decides, and a restart gives each its full
+ * life again: a wall clock that is set must not make a request that is sent again happen twice.
  */
 #include <stdlib.h>
 
@@ -29,8 +30,7 @@ static void drop_first(struct engine *engine, bool save)
 {
     struct key *key = engine->keys_first;
     engine->keys_first = key->next;
-    if (!key->next)
-        engine->keys_last = NULL;
+    *(key->next ? &key->next->previous : &engine->keys_last) = NULL;
     index_remove(&engine->keys_by_text, bytes_hash(key->text_bytes), key);
     if (save && key->reply) {
         struct record *record = batch_add(&engine->effects->batch, RECORD_KEY);
@@ -48,6 +48,8 @@ struct key *key_add(struct engine *engine, struct synk_bytes text)
     key->text = mem_strndup(text.data, text.size);
     key->text_bytes = bytes_of(key->text, text.size);
     key->expires_at = engine->wall + KEY_LIFE_MS;
+    key->due = engine->now + KEY_LIFE_MS;
+    key->previous = engine->keys_last;
     *(engine->keys_last ? &engine->keys_last->next : &engine->keys_first) = key;
     engine->keys_last = key;
     index_put(&engine->keys_by_text, bytes_hash(key->text_bytes), key);
@@ -56,14 +58,8 @@ struct key *key_add(struct engine *engine, struct synk_bytes text)
 
 void key_drop(struct engine *engine, struct key *key)
 {
-    struct key **link = &engine->keys_first, *previous = NULL;
-    while (*link != key) {
-        previous = *link;
-        link = &(*link)->next;
-    }
-    *link = key->next;
-    if (engine->keys_last == key)
-        engine->keys_last = previous;
+    *(key->previous ? &key->previous->next : &engine->keys_first) = key->next;
+    *(key->next ? &key->next->previous : &engine->keys_last) = key->previous;
     index_remove(&engine->keys_by_text, bytes_hash(key->text_bytes), key);
     free_key(key);
 }
@@ -85,11 +81,17 @@ void key_load(struct engine *engine, const struct key_record *record)
     key->expires_at = record->expires_at;
 }
 
+void keys_start(struct engine *engine)
+{
+    for (struct key *key = engine->keys_first; key; key = key->next)
+        key->due = engine->now + KEY_LIFE_MS;
+}
+
 void keys_expire(struct engine *engine)
 {
     for (int i = 0; i < 10000; i++) {
         struct key *key = engine->keys_first;
-        if (!key || !key->reply || key->expires_at > engine->wall)
+        if (!key || !key->reply || key->due > engine->now)
             return;
         drop_first(engine, true);
     }

@@ -297,11 +297,12 @@ struct peer {
     uint32_t id, waiting;
 };
 struct key {
-    struct key *next; /* in order of expiry */
+    struct key *next, *previous; /* in order of expiry */
     char *text;
     struct synk_bytes text_bytes;
     struct blob *reply; /* NULL while the request is under way */
-    int64_t expires_at; /* wall */
+    int64_t expires_at; /* wall: what is stored, for people to read */
+    int64_t due;        /* monotonic: what counts */
     struct waiter *waiters;
 };
 struct request {

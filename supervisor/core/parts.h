@@ -285,6 +285,8 @@ struct key *key_add(struct engine *engine, struct synk_bytes text);
 void key_answered(struct engine *engine, struct key *key, struct synk_bytes body);
 void key_drop(struct engine *engine, struct key *key);
 void key_load(struct engine *engine, const struct key_record *record);
+/* Counts the lives of loaded keys from now. */
+void keys_start(struct engine *engine);
 void keys_expire(struct engine *engine);
 void keys_free(struct engine *engine);
 

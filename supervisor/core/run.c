@@ -581,6 +581,7 @@ void run_resume_finished(struct engine *engine, struct run *run)
     run->error = NULL;
     run->failures = 0;
     run->cursor = 0;
+    run->turn_timer = false;
     run->recovered = false;
     run->held = run_is_held(engine, run);
     run_touch(engine, run);

@@ -180,7 +180,7 @@ static enum synk_status load_tasks(struct loading *loading, struct synk_error *e
     return status;
 }
 
-static enum synk_status load_all(struct loading *loading, int64_t now, struct synk_error *error)
+static enum synk_status load_all(struct loading *loading, struct synk_error *error)
 {
     enum synk_status status = load_table(loading, RECORD_META, STATEMENT_LOAD_META, 0, error);
     if (status == SYNK_OK)
@@ -194,7 +194,7 @@ static enum synk_status load_all(struct loading *loading, int64_t now, struct sy
     if (status == SYNK_OK)
         status = load_table(loading, RECORD_HOST, STATEMENT_LOAD_HOSTS, 0, error);
     if (status == SYNK_OK)
-        status = load_table(loading, RECORD_KEY, STATEMENT_LOAD_KEYS, now, error);
+        status = load_table(loading, RECORD_KEY, STATEMENT_LOAD_KEYS, 0, error);
     if (status == SYNK_OK)
         status = load_table(loading, RECORD_RUN, STATEMENT_LOAD_RUNS, LIMIT_FINISHED_RUNS, error);
     if (status == SYNK_OK)
@@ -227,8 +227,8 @@ static int write_epoch(struct sqlite *sqlite, int64_t epoch)
     return sqlite_run(statement);
 }
 
-/* Moves the bad rows, forgets expired keys, raises the epoch: one transaction. */
-static int write_back(struct loading *loading, int64_t now, uint32_t *ret_epoch)
+/* Moves the bad rows, raises the epoch: one transaction. */
+static int write_back(struct loading *loading, uint32_t *ret_epoch)
 {
     struct sqlite *sqlite = loading->sqlite;
     int64_t epoch = 0;
@@ -236,11 +236,6 @@ static int write_back(struct loading *loading, int64_t now, uint32_t *ret_epoch)
     for (size_t i = 0; i < loading->move_count && code == SQLITE_OK; i++)
         code = loading->moves[i] ? sqlite3_exec(sqlite->db, loading->moves[i], NULL, NULL, NULL)
                                  : SQLITE_NOMEM;
-    sqlite3_stmt *drop = sqlite_statement(sqlite, STATEMENT_DROP_EXPIRED_KEYS);
-    if (drop)
-        sqlite3_bind_int64(drop, 1, now);
-    if (code == SQLITE_OK)
-        code = sqlite_run(drop);
     if (code == SQLITE_OK)
         code = read_epoch(sqlite, &epoch);
     if (code == SQLITE_OK)
@@ -256,13 +251,12 @@ enum synk_status sqlite_load(void *backend, void (*each)(void *, const struct re
                              uint64_t *ret_quarantined, struct synk_error *error)
 {
     struct loading loading = {.sqlite = backend, .each = each, .context = context};
-    int64_t now = wall_ms();
     uint64_t first, last = 0;
     uint32_t epoch = 0;
-    enum synk_status status = load_all(&loading, now, error);
+    enum synk_status status = load_all(&loading, error);
     if (status == SYNK_OK)
         status = sqlite_event_bounds(loading.sqlite, &first, &last, error);
-    if (status == SYNK_OK && write_back(&loading, now, &epoch) != SQLITE_OK) {
+    if (status == SYNK_OK && write_back(&loading, &epoch) != SQLITE_OK) {
         status = sqlite_fail(loading.sqlite, "raising the epoch", error);
         if (!sqlite3_get_autocommit(loading.sqlite->db))
             sqlite_run(sqlite_statement(loading.sqlite, STATEMENT_ROLLBACK));

@@ -125,12 +125,11 @@ const char *const sqlite_sql[STATEMENTS] = {
         " (SELECT max(last) FROM event_batches),"
         " (SELECT CAST(CAST(value AS TEXT) AS INTEGER) FROM meta WHERE name='store.last_event')",
     [STATEMENT_GET_META] = "SELECT CAST(CAST(value AS TEXT) AS INTEGER) FROM meta WHERE name=?",
-    [STATEMENT_DROP_EXPIRED_KEYS] = "DELETE FROM keys WHERE expires_at<=?",
     [STATEMENT_LOAD_META] = "SELECT * FROM meta WHERE name NOT GLOB 'store.*' ORDER BY name",
     [STATEMENT_LOAD_UNITS] = "SELECT * FROM units ORDER BY id",
     [STATEMENT_LOAD_NEEDED] = NEEDED,
     [STATEMENT_LOAD_HOSTS] = "SELECT * FROM hosts ORDER BY name",
-    [STATEMENT_LOAD_KEYS] = "SELECT * FROM keys WHERE expires_at>? ORDER BY key",
+    [STATEMENT_LOAD_KEYS] = "SELECT * FROM keys ORDER BY expires_at,key",
     [STATEMENT_LOAD_RUNS] = "SELECT * FROM runs WHERE run IN (" RECENT ") ORDER BY run",
     [STATEMENT_GET_DEFINITION] = "SELECT * FROM definitions WHERE unit=? AND version=?",
     [STATEMENT_GET_WORKERS] = "SELECT * FROM workers WHERE unit=? AND version=? ORDER BY number",

@@ -35,7 +35,7 @@ uint64_t store_size_bytes(const struct store *store);
 
 /*
  * Hydration: calls `each` for every record that the engine needs to go on, in the order of enum
- * record_kind: all meta, units, hosts and unexpired keys; definitions and workers of the versions in
+ * record_kind: all meta, units, hosts and keys; definitions and workers of the versions in
  * force and of unfinished runs; unfinished runs and the last LIMIT_FINISHED_RUNS finished ones; tasks of
  * unfinished runs. A record that does not decode is moved to the table `quarantine` and counted.
  * Also raises the epoch and stores it: *ret_epoch. *ret_last_event is the last event's number.

@@ -176,8 +176,8 @@ static void fault_clock(struct world *world, void *target, uint64_t argument)
     if (!again(world, fault_clock, world->plan.clock_jump_ms) || argument)
         return;
     world->totals->clock_jumps++;
-    /* Up to a day from one side to the other: idempotency keys are promised to live that long. */
-    world->wall_offset = random_between(&world->random, -43000000, 43000000);
+    /* Two days to either side: longer than anything that lives by a clock. */
+    world->wall_offset = random_between(&world->random, -172800000, 172800000);
     world_trace(world, "the wall clock jumps by %lld ms in all", (long long)world->wall_offset);
 }
 

@@ -444,6 +444,21 @@ static void fixture_crash(struct fixture *f)
 }
 
 /* Lets time pass, firing every timer at its time. */
+/* Answers the engine's question for a finished run from what is stored. */
+static void fixture_load_run(struct fixture *f)
+{
+    CU_ASSERT_EQUAL_FATAL(f->query.kind, QUERY_LOAD_RUN);
+    struct record records[16];
+    size_t count = 0;
+    for (size_t i = 0; i < f->stored_count && count < 16; i++)
+        if (f->stored[i].record.kind == RECORD_RUN || f->stored[i].record.kind == RECORD_TASK)
+            records[count++] = f->stored[i].record;
+    fixture_input(f, (struct input){.kind = INPUT_RUN_LOADED,
+                                    .token = f->query.token,
+                                    .records = records,
+                                    .record_count = count});
+}
+
 static void fixture_pass(struct fixture *f, int64_t ms)
 {
     int64_t end = f->now + ms;
@@ -638,7 +653,7 @@ static inline void fixture_unused(void)
     (void)fixture_task, (void)fixture_state, (void)fixture_run_status, (void)fixture_unit;
     (void)fixture_crash, (void)fixture_pass, (void)fixture_reply_has, (void)fixture_apply;
     (void)fixture_start, (void)fixture_count_events, (void)fixture_host, (void)fixture_end;
-    (void)fixture_fini, (void)fixture_init;
+    (void)fixture_fini, (void)fixture_init, (void)fixture_load_run;
 }
 
 #endif

@@ -464,16 +464,7 @@ static void retry_keeps_the_successes(void)
     STATUS("failed");
     fixture_forget_tasks(&f);
     uint64_t asked = fixture_ask(&f, 1, MSG_RETRY, "{\"run\":\"p#1\"}");
-    CU_ASSERT_EQUAL(f.query.kind, QUERY_LOAD_RUN);
-    struct record records[16];
-    size_t count = 0;
-    for (size_t i = 0; i < f.stored_count; i++)
-        if (f.stored[i].record.kind == RECORD_RUN || f.stored[i].record.kind == RECORD_TASK)
-            records[count++] = f.stored[i].record;
-    fixture_input(&f, (struct input){.kind = INPUT_RUN_LOADED,
-                                     .token = f.query.token,
-                                     .records = records,
-                                     .record_count = count});
+    fixture_load_run(&f);
     CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "\"tasks\":2"));
     CU_ASSERT_EQUAL_FATAL(f.task_count, 1);
     CU_ASSERT_STRING_EQUAL(f.tasks[0].worker, "b");

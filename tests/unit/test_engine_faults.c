@@ -232,6 +232,22 @@ static void a_key_is_answered_once_for_all(void)
     fixture_fini(&f);
 }
 
+static void a_clock_set_forward_does_not_expire_keys(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_apply(&f, "{\"workers\":[{\"id\":\"w\",\"run\":\"t.ok\"}]}");
+    uint64_t first = fixture_ask(&f, 1, MSG_RUN, "{\"unit\":\"w\",\"key\":\"k1\"}");
+    f.wall += 3 * 24 * 3600 * 1000ll;
+    fixture_pass(&f, 60000);
+    uint64_t second = fixture_ask(&f, 1, MSG_RUN, "{\"unit\":\"w\",\"key\":\"k1\"}");
+    CU_ASSERT_STRING_EQUAL(fixture_reply(&f, first), fixture_reply(&f, second));
+    fixture_pass(&f, 25 * 3600 * 1000ll);
+    uint64_t third = fixture_ask(&f, 1, MSG_RUN, "{\"unit\":\"w\",\"key\":\"k1\"}");
+    CU_ASSERT_TRUE(fixture_reply_has(&f, third, "w#2"));
+    fixture_fini(&f);
+}
+
 static void a_store_that_is_down_refuses_changes(void)
 {
     struct fixture f;
@@ -290,6 +306,47 @@ static void a_second_shutdown_shortens_the_grace(void)
     END("a", OUTCOME_CANCELLED);
     CU_ASSERT_PTR_NOT_NULL(fixture_reply(&f, asked));
     CU_ASSERT_EQUAL(f.exits, 1);
+    fixture_fini(&f);
+}
+
+static void a_host_that_reconnects_during_a_shutdown_tells_its_results(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 1);
+    fixture_apply(&f, two);
+    uint64_t run = fixture_start(&f, "{\"unit\":\"p\"}");
+    CU_ASSERT_EQUAL_FATAL(f.task_count, 1);
+    struct attempt_id a = fixture_sent(&f, "a")->id;
+    uint64_t asked = fixture_ask(&f, 1, MSG_SHUTDOWN, "{\"graceMs\":60000}");
+    fixture_hello(&f, 2, "h", 1, 1);
+    struct msg_attempt has = {.id = a, .phase = PHASE_RUNNING, .at = f.wall};
+    fixture_sync(&f, 2, &has, 1);
+    CU_ASSERT_PTR_NULL(fixture_reply(&f, asked));
+    fixture_report_as(&f, 2, 1, a, OUTCOME_SUCCEEDED, "7", NULL, 0);
+    STATE("a", "succeeded");
+    CU_ASSERT_PTR_NOT_NULL(fixture_reply(&f, asked));
+    CU_ASSERT_EQUAL(f.exits, 1);
+    fixture_fini(&f);
+}
+
+static void an_isolated_run_cancelled_in_its_pause_can_be_retried(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 1);
+    fixture_apply(&f, "{\"processes\":[{\"id\":\"i\",\"runMode\":\"isolated\","
+                      "\"isolationDelayMs\":1000,\"workers\":[{\"id\":\"a\",\"run\":\"t.ok\"},"
+                      "{\"id\":\"b\",\"run\":\"t.ok\"}]}]}");
+    uint64_t run = fixture_start(&f, "{\"unit\":\"i\"}");
+    END("a", OUTCOME_SUCCEEDED);
+    fixture_ask(&f, 1, MSG_CANCEL, "{\"run\":\"i#1\"}");
+    STATUS("cancelled");
+    fixture_ask(&f, 1, MSG_RETRY, "{\"run\":\"i#1\"}");
+    fixture_load_run(&f);
+    fixture_pass(&f, 2000);
+    END("b", OUTCOME_SUCCEEDED);
+    STATUS("succeeded");
     fixture_fini(&f);
 }
 
@@ -461,9 +518,12 @@ int main(int argc, char **argv)
         CASE(a_dispatch_that_never_arrived_goes_out_again),
         CASE(rejected_tasks_go_back),
         CASE(a_key_is_answered_once_for_all),
+        CASE(a_clock_set_forward_does_not_expire_keys),
         CASE(a_store_that_is_down_refuses_changes),
         CASE(shutdown_waits_then_kills),
         CASE(a_second_shutdown_shortens_the_grace),
+        CASE(a_host_that_reconnects_during_a_shutdown_tells_its_results),
+        CASE(an_isolated_run_cancelled_in_its_pause_can_be_retried),
         CASE(kept_hosts_do_not_hold_a_shutdown),
         CASE(the_local_host_is_restarted_with_intensity),
         CASE(a_clock_set_back_does_not_prolong_a_retry),

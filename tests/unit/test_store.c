@@ -364,7 +364,7 @@ static const char every_kind[] =
     "definition p v1 3 header\n"
     "worker p v1 0 (20)\nworker p v1 1 (20)\nworker p v1 2 (20)\n"
     "host local fedcba9876543210 9\n"
-    "key k1 (1)\n"
+    "key k0 (1)\nkey k1 (1)\n"
     "run 5 p/#2 v1 running 0 of 3 by client (0) (0)  5000 0 0\n"
     "task 5.1 retry-wait c2 a3 e4 b@local 10-30 due 40 exit -1 sig 9 1 2 3 4 (1) broke|why|1\n";
 
