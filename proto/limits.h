@@ -7,8 +7,9 @@ enum {
     LIMIT_ID_BYTES = 128,
     /* A result or payload passes through memory at every hop; larger data belongs in files. */
     LIMIT_VALUE_BYTES = 1 << 20,
-    /* All inputs of one task together: four full results. A named error past it. */
-    LIMIT_INPUTS_BYTES = 4 << 20,
+    /* All inputs of one task together, 3.5 MiB: they travel in one frame of 4 MiB and lie in a
+     * runner's ring beside names, payload and params. A named error past it. */
+    LIMIT_INPUTS_BYTES = (4 << 20) - (512 << 10),
     /* One message body. MAXMSGSIZE of every socket is this plus room for the header. */
     LIMIT_FRAME_BYTES = 4 << 20,
     /* A body under construction is closed at this size, so that one more full item still fits:

@@ -62,10 +62,14 @@ enum synk_status runner_process_init(struct runner_process *runner, const char *
     };
     if (runner->page_fd < 0 || runner->rings_fd < 0 || runner->wake_fd < 0 ||
         runner->cancel_fd < 0 || runner->timer_fd < 0 || runner->output_fd < 0 ||
-        fcntl(runner->output_fd, F_SETFL, O_APPEND) || ftruncate(runner->page_fd, PAGE_BYTES) ||
-        ftruncate(runner->rings_fd, RINGS_BYTES))
+        fcntl(runner->output_fd, F_SETFL, O_APPEND) || ftruncate(runner->rings_fd, RINGS_BYTES))
         return status_fail(error, SYNK_IO, "cannot set up runner %u in %s: %s", index, dir,
                            strerror(errno));
+    /* Blocks and all: a mapped hole that finds the disk full kills whoever touches it. */
+    int problem = posix_fallocate(runner->page_fd, 0, PAGE_BYTES);
+    if (problem)
+        return status_fail(error, SYNK_IO, "cannot set up runner %u in %s: %s", index, dir,
+                           strerror(problem));
     return page_map(runner->page_fd, runner->rings_fd, &runner->page, &runner->rings, error);
 }
 

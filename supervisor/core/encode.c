@@ -166,10 +166,10 @@ bool encode_task(struct engine *engine, struct host *host, struct run *run, uint
         options = worker->worker;
         message.worker = bytes_str(task_worker_id(run, task));
         parent_count = list_parents(engine, run, task, &parents, &bytes);
-        if (bytes > LIMIT_INPUTS_BYTES - (512 << 10)) {
+        if (bytes > LIMIT_INPUTS_BYTES) {
             task_end(engine, run, task, TASK_FAILED,
-                     "its inputs have %llu bytes together, beyond %d",
-                     (unsigned long long)bytes, LIMIT_INPUTS_BYTES - (512 << 10));
+                     "its inputs have %llu bytes together; the limit is %d",
+                     (unsigned long long)bytes, LIMIT_INPUTS_BYTES);
             return false;
         }
         if (!expand(engine, run, task, worker, &payload))
