@@ -281,20 +281,51 @@ static void reply_apply(struct engine *engine, const struct request *request,
     reply_close(engine, request);
 }
 
+static enum synk_status unsupported(const struct definition *definition, const char *worker,
+                                    const char *field, const char *instead,
+                                    struct synk_error *error)
+{
+    return status_fail(error, SYNK_UNSUPPORTED,
+                       "unit '%s'%s%s%s: '%s' is not supported by this version: %s", definition->id,
+                       worker ? ", worker '" : "", worker ? worker : "", worker ? "'" : "", field,
+                       instead);
+}
+
+/* What the language has and this engine does not do is refused, never passed over. */
+static enum synk_status check_supported(const struct definition *definition,
+                                        struct synk_error *error)
+{
+    const struct process_options *process = &definition->process;
+    if (definition->unit->cron)
+        return unsupported(definition, NULL, "cron", "use intervalMs", error);
+    if (definition->is_graph && process->max_parallel)
+        return unsupported(definition, NULL, "maxParallel", "not where dependsOn is used", error);
+    if (definition->is_graph && process->max_failures)
+        return unsupported(definition, NULL, "maxFailures", "not where dependsOn is used", error);
+    for (uint32_t i = 0; i < definition->worker_count; i++) {
+        const struct worker_def *worker = &definition->workers[i];
+        if (worker->worker->uses_count)
+            return unsupported(definition, worker->id, "uses", "use slots, or maxParallel", error);
+        if (definition->kind == UNIT_PROCESS &&
+            (worker->unit->cron || worker->unit->interval_ms || worker->unit->run_on_start ||
+             worker->unit->run_on_milestone || worker->unit->max_runs))
+            return unsupported(definition, worker->id, "a schedule",
+                               "give it to the process, or to a worker of its own", error);
+    }
+    return SYNK_OK;
+}
+
 /* What no validator of one document can see. */
-static enum synk_status check_set(struct engine *engine, const struct definition_set *set,
-                                  struct synk_error *error)
+static enum synk_status check_set(const struct definition_set *set, struct synk_error *error)
 {
     for (size_t i = 0; i < set->count; i++) {
         const struct definition *definition = set->units[i];
         if (strcmp(definition->id, "pool") == 0)
             return status_fail(error, SYNK_INVALID, "'pool' is the reserved id of the task pool");
-        if (definition->unit->cron)
-            return status_fail(error, SYNK_UNSUPPORTED,
-                               "unit '%s': 'cron' is not supported by this version: use intervalMs",
-                               definition->id);
+        enum synk_status status = check_supported(definition, error);
+        if (status)
+            return status;
     }
-    (void)engine;
     return SYNK_OK;
 }
 
@@ -324,7 +355,7 @@ void request_apply(struct engine *engine, struct request *request)
     enum synk_status status =
         release_only ? SYNK_OK : apply_read(engine, request, &set, &error);
     if (status == SYNK_OK)
-        status = check_set(engine, &set, &error);
+        status = check_set(&set, &error);
     for (size_t i = 0; status == SYNK_OK && i < engine->unit_count; i++) {
         struct unit *unit = engine->units[i];
         if (!is_removed(unit, request, &set))

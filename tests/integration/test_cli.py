@@ -107,6 +107,22 @@ class CommandLine(SynkTest):
         self.synk("cancel", run)
         self.synk("wait", run, status=1)
 
+    def test_what_this_version_does_not_do_is_refused(self):
+        self.up()
+        cases = {
+            "cron": "workers: [{id: a, command: x, cron: '0 3 * * *'}]",
+            "uses": "workers: [{id: a, command: x, uses: {db: 1}}]",
+            "maxParallel": "processes: [{id: p, maxParallel: 2, workers: [{id: a, command: x},"
+                           " {id: b, command: x, dependsOn: [a]}]}]",
+            "a schedule": "processes: [{id: p, workers: [{id: a, command: x, intervalMs: 5s}]}]",
+        }
+        for field, text in cases.items():
+            with self.subTest(field):
+                result = self.synk("apply", self.write("new.yaml", text), status=None)
+                self.assertIn(result.status, (2, 4))
+                self.assertIn(f"'{field}' is not supported", result.err)
+        self.assertEqual(self.synk("ls", "--json").lines(), [])
+
     def test_retry_keeps_successes(self):
         self.write("half.yaml", f"""
 processes:
