@@ -291,10 +291,19 @@ void request_load(struct engine *engine, const struct request *request, const st
     query->number = name->number;
 }
 
-static bool is_named(const struct synk_value *workers, const char *id)
+/* The workers that `retry` is limited to; NULL = all. */
+static const struct synk_value *retried_workers(const struct request *request)
 {
+    const struct synk_value *workers = synk_value_get(request->body, "workers");
+    return value_is_null(workers) ? NULL : workers;
+}
+
+static bool is_named(const struct synk_value *workers, const struct run *run, uint32_t task)
+{
+    char number[16];
+    struct synk_bytes name = task_worker_name(run, task, number);
     for (size_t i = 0; i < synk_value_count(workers); i++)
-        if (bytes_equal(synk_value_bytes(synk_value_at(workers, i)), bytes_str(id)))
+        if (bytes_equal(synk_value_bytes(synk_value_at(workers, i)), name))
             return true;
     return false;
 }
@@ -308,7 +317,7 @@ static uint32_t reset_tasks(struct engine *engine, struct run *run,
         struct task *task = &run->tasks[i];
         if (!task_state_is_final(task->state) || task->state == TASK_SUCCEEDED)
             continue;
-        if (workers && task->state != TASK_SKIPPED && !is_named(workers, task_worker_id(run, i)))
+        if (workers && task->state != TASK_SKIPPED && !is_named(workers, run, i))
             continue;
         struct blob *kept = task->extra ? blob_ref(task->extra->result) : NULL;
         task_extra_free(task);
@@ -327,11 +336,42 @@ static uint32_t reset_tasks(struct engine *engine, struct run *run,
     return count;
 }
 
+/* Whether something of the run is there to be run again: what has succeeded as a whole must not
+ * begin and end once more, with its hooks and its count. */
+static bool has_unsuccessful(const struct run *run, const struct synk_value *workers)
+{
+    for (uint32_t i = 0; i < run->task_count; i++) {
+        enum task_state state = run->tasks[i].state;
+        if (task_state_is_final(state) && state != TASK_SUCCEEDED && state != TASK_SKIPPED &&
+            (!workers || is_named(workers, run, i)))
+            return true;
+    }
+    return !workers && run->status != RUN_SUCCEEDED;
+}
+
+/* Answers for a retry that has nothing to do, or asks for a worker that is not there. */
+static bool retry_is_answered(struct engine *engine, const struct request *request,
+                              const struct run *run)
+{
+    const struct synk_value *workers = retried_workers(request);
+    for (size_t i = 0; i < synk_value_count(workers); i++) {
+        struct synk_bytes name = synk_value_bytes(synk_value_at(workers, i));
+        if (!name.size || task_named(run, name) == NONE) {
+            request_fail(engine, request, SYNK_NOT_FOUND, 0, "%s has no worker '%.*s'",
+                         run->label, name.size > 128 ? 128 : (int)name.size,
+                         name.size ? (const char *)name.data : "");
+            return true;
+        }
+    }
+    if (has_unsuccessful(run, workers))
+        return false;
+    reply_run(engine, request, run, "tasks", 0);
+    return true;
+}
+
 static void retry_run(struct engine *engine, const struct request *request, struct run *run)
 {
-    const struct synk_value *workers = synk_value_get(request->body, "workers");
-    if (value_is_null(workers))
-        workers = NULL;
+    const struct synk_value *workers = retried_workers(request);
     run_resume_finished(engine, run);
     reset_tasks(engine, run, workers);
     uint32_t before = run->counts[TASK_PENDING];
@@ -375,6 +415,11 @@ static struct run *take_loaded(struct engine *engine, const struct input *input,
                 continue;
             if (order[pass] == RECORD_RUN) {
                 run = run_find(engine, record->run.run);
+                /* A summary of before a restart knows no version that is not in force. */
+                if (run && run_status_is_final(run->status) && !run->version && !run->spec) {
+                    retention_drop(engine, run);
+                    run = NULL;
+                }
                 if (!run && hydrate_record(engine, record, error) == SYNK_OK)
                     run = run_find(engine, record->run.run);
                 if (!run || !run_status_is_final(run->status)) {
@@ -453,8 +498,12 @@ static void go_on(struct engine *engine, const struct request *request, const st
     if (run && !run->version && !run->pool && run->spec)
         run->pool = pool_new(engine, run->spec, run->task_count, &error);
     if (run && (run->version || run->pool)) {
-        run->loaded = false;
-        retry_run(engine, request, run);
+        if (!retry_is_answered(engine, request, run)) {
+            run->loaded = false;
+            retry_run(engine, request, run);
+        } else if (run->loaded) {
+            drop_loaded(engine, run);
+        }
         return;
     }
     if (run)

@@ -476,10 +476,44 @@ static void retry_keeps_the_successes(void)
     fixture_fini(&f);
 }
 
+static void retry_of_nothing_changes_nothing(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 4);
+    fixture_apply(&f, "{\"processes\":[{\"id\":\"p\",\"runMode\":\"parallel\",\"workers\":["
+                      "{\"id\":\"a\",\"run\":\"t.ok\"},{\"id\":\"b\",\"run\":\"t.ok\"}]}]}");
+    uint64_t run = fixture_start(&f, "{\"unit\":\"p\"}");
+    CU_ASSERT_TRUE(fixture_end(&f, "a", OUTCOME_SUCCEEDED, "1"));
+    END("b", OUTCOME_FAILED);
+    STATUS("failed");
+    size_t events = fixture_count_events(&f, "\"type\":");
+    uint64_t asked = fixture_ask(&f, 1, MSG_RETRY, "{\"run\":\"p#1\",\"workers\":[\"b\",\"x\"]}");
+    fixture_load_run(&f);
+    CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "has no worker 'x'"));
+    asked = fixture_ask(&f, 1, MSG_RETRY, "{\"run\":\"p#1\",\"workers\":[\"a\"]}");
+    fixture_load_run(&f);
+    CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "\"tasks\":0"));
+    STATUS("failed");
+    CU_ASSERT_EQUAL(fixture_count_events(&f, "\"type\":"), events);
+    fixture_ask(&f, 1, MSG_RETRY, "{\"run\":\"p#1\",\"workers\":[\"b\"]}");
+    fixture_load_run(&f);
+    END("b", OUTCOME_SUCCEEDED);
+    STATUS("succeeded");
+    events = fixture_count_events(&f, "\"type\":");
+    asked = fixture_ask(&f, 1, MSG_RETRY, "{\"run\":\"p#1\"}");
+    fixture_load_run(&f);
+    CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "\"tasks\":0"));
+    STATUS("succeeded");
+    CU_ASSERT_EQUAL(fixture_count_events(&f, "\"type\":"), events);
+    fixture_fini(&f);
+}
+
 int main(int argc, char **argv)
 {
 #define CASE(name) {#name, name}
     static const struct unit_case cases[] = {
+        CASE(retry_of_nothing_changes_nothing),
         CASE(a_graph_runs_in_order),
         CASE(conditions_choose_a_branch),
         CASE(a_condition_that_errs_fails_its_task),
