@@ -110,7 +110,7 @@ void request_logs(struct engine *engine, struct request *request)
     struct synk_bytes host_name = {0};
     if (t->state == TASK_RUNNING || t->state == TASK_DISPATCHED)
         host_name = engine->hosts[t->host]->name_bytes;
-    if (!host_name.size && !task_state_is_final(t->state)) {
+    if (!host_name.size && !task_state_is_final(t->state) && !t->attempts) {
         request_fail(engine, request, SYNK_NOT_FOUND, 0, "it has not started yet");
         return;
     }

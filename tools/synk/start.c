@@ -91,6 +91,12 @@ static void build_arguments(const struct start_options *options, int ready_fd,
     }
     for (size_t i = 0; options->plugin_dirs && i < options->plugin_dirs->count; i++)
         add_absolute(arguments, "--plugin-dir", "", options->plugin_dirs->items[i]);
+    if (options->keep_runs)
+        add_option(arguments, "--keep-runs", options->keep_runs);
+    if (options->keep_events)
+        add_option(arguments, "--keep-events", options->keep_events);
+    if (options->keep_logs)
+        add_option(arguments, "--keep-logs", options->keep_logs);
     if (options->is_private)
         add(arguments, "--private");
     snprintf(number, sizeof(number), "%d", ready_fd);

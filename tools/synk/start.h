@@ -12,6 +12,7 @@ struct start_options {
     const char *state; /* URI; NULL = the default */
     int64_t slots;     /* -1 = the processors */
     const struct text_list *plugin_dirs;
+    const char *keep_runs, *keep_events, *keep_logs; /* as synkd takes them; NULL = the default */
     bool is_private;  /* ends with this process; logs to the directory */
     bool is_detached; /* outlives this process; logs to the directory */
 };

@@ -14,11 +14,18 @@ struct reader {
     const struct cli *cli;
     struct synk_client *client;
     const char *run;
-    int64_t attempt; /* 0 = the latest */
+    const char *worker; /* NULL = all */
+    int64_t attempt;    /* 0 = all */
     bool follows;
 };
 
-static void print_piece(const struct reader *reader, const char *worker,
+/* How far a reader is with the log of one task: attempt by attempt, in order. */
+struct place {
+    const char *worker;
+    int64_t attempt, offset;
+};
+
+static void print_piece(const struct reader *reader, const struct place *place,
                         const struct synk_value *piece)
 {
     struct synk_bytes data = synk_value_bytes(synk_value_get(piece, "data"));
@@ -28,9 +35,13 @@ static void print_piece(const struct reader *reader, const char *worker,
         return;
     }
     struct synk_builder *line = synk_builder_new();
-    synk_builder_map(line, 3);
+    synk_builder_map(line, 3 + (place->attempt > 0));
     synk_builder_string(line, "worker");
-    synk_builder_string(line, worker);
+    synk_builder_string(line, place->worker ? place->worker : "");
+    if (place->attempt) {
+        synk_builder_string(line, "attempt");
+        synk_builder_int(line, place->attempt);
+    }
     synk_builder_string(line, "offset");
     synk_builder_int(line, synk_value_int(synk_value_get(piece, "offset"), 0));
     synk_builder_string(line, "data");
@@ -46,25 +57,25 @@ static void print_piece(const struct reader *reader, const char *worker,
     synk_builder_free(line);
 }
 
-static int read_log(const struct reader *reader, const char *worker)
+/* What the place's attempt has written since. */
+static int read_attempt(const struct reader *reader, struct place *place)
 {
-    int64_t offset = 0;
     for (;;) {
         struct synk_document *piece = NULL;
-        int code = run_view_log(reader->client, reader->run, worker, reader->attempt, offset,
-                                PIECE_BYTES, &piece);
+        int code = run_view_log(reader->client, reader->run, place->worker, place->attempt,
+                                place->offset, PIECE_BYTES, &piece);
         if (code)
             return code;
         const struct synk_value *root = synk_document_root(piece);
         size_t size = synk_value_count(synk_value_get(root, "data"));
-        int64_t at = synk_value_int(synk_value_get(root, "offset"), offset);
+        int64_t at = synk_value_int(synk_value_get(root, "offset"), place->offset);
         int64_t end = synk_value_int(synk_value_get(root, "size"), 0);
         bool is_complete = synk_value_bool(synk_value_get(root, "complete"), true);
         if (size)
-            print_piece(reader, worker ? worker : "", root);
+            print_piece(reader, place, root);
         synk_document_free(piece);
-        offset = at + (int64_t)size;
-        if (size && offset < end)
+        place->offset = at + (int64_t)size;
+        if (size && place->offset < end)
             continue;
         if (!reader->follows || is_complete)
             return EXIT_DONE;
@@ -72,34 +83,111 @@ static int read_log(const struct reader *reader, const char *worker)
     }
 }
 
+static bool is_final(const struct synk_value *task)
+{
+    static const char *const states[] = {"succeeded", "failed",  "timed-out",
+                                         "cancelled", "skipped", "quarantined"};
+    struct synk_bytes state = text_of(task, "state");
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+        if (text_is(state, states[i]))
+            return true;
+    return false;
+}
+
+/* From the place on to the task's latest attempt, a header before each where there are several. */
+static int read_attempts(const struct reader *reader, struct place *place, int64_t attempts)
+{
+    int code = place->attempt ? read_attempt(reader, place) : EXIT_DONE;
+    while (!code && place->attempt < attempts) {
+        place->attempt++;
+        place->offset = 0;
+        if (attempts > 1 && !reader->cli->json)
+            printf("%s== attempt %lld%s\n", style_on(STYLE_DIM), (long long)place->attempt,
+                   style_off());
+        code = read_attempt(reader, place);
+    }
+    return code;
+}
+
+/* One task: the attempt that was asked for, or all of them; followed until it has ended. */
+static int read_task(const struct reader *reader, const struct synk_value *task, int64_t index)
+{
+    char *worker = synk_value_string_dup(synk_value_get(task, "worker"));
+    struct place place = {.worker = worker, .attempt = reader->attempt};
+    struct synk_document *page = NULL;
+    int code;
+    if (reader->attempt) {
+        code = read_attempt(reader, &place);
+        free(worker);
+        return code;
+    }
+    for (;;) {
+        bool has_ended = is_final(task);
+        code = read_attempts(reader, &place, synk_value_int(synk_value_get(task, "attempts"), 0));
+        if (code || has_ended || !reader->follows)
+            break;
+        usleep(POLL_MS * 1000);
+        synk_document_free(page);
+        page = NULL;
+        if ((code = run_view_fetch(reader->client, reader->run, false, index, 1, &page)))
+            break;
+        task = synk_value_at(synk_value_get(synk_document_root(page), "tasks"), 0);
+    }
+    synk_document_free(page);
+    free(worker);
+    return code;
+}
+
+/* Those tasks of a page that are asked for; *ret_found counts them. */
+static int read_page(const struct reader *reader, const struct synk_value *page, int64_t from,
+                     size_t *ret_found)
+{
+    const struct synk_value *tasks = synk_value_get(page, "tasks");
+    bool is_only = synk_value_int(synk_value_get(page, "taskCount"), 0) == 1 || reader->worker;
+    int code = EXIT_DONE;
+    for (size_t i = 0; i < synk_value_count(tasks) && !code; i++) {
+        const struct synk_value *task = synk_value_at(tasks, i);
+        struct synk_bytes worker = text_of(task, "worker");
+        if (reader->worker && !text_is(worker, reader->worker))
+            continue;
+        ++*ret_found;
+        bool is_begun = synk_value_int(synk_value_get(task, "attempts"), 0) > 0;
+        if (!is_begun && !(is_only && reader->follows)) {
+            if (is_only)
+                return fail(EXIT_REFUSED, "there is no log: it has not started");
+            continue;
+        }
+        if (!is_only && !reader->cli->json && worker.size)
+            printf("%s==> %.*s <==%s\n", style_on(STYLE_BOLD), (int)worker.size,
+                   (const char *)worker.data, style_off());
+        code = read_task(reader, task, from + (int64_t)i);
+    }
+    return code;
+}
+
 /* The logs of every task that was tried, each behind its name where there are several. */
-static int read_all(const struct reader *reader)
+static int read_run(const struct reader *reader)
 {
     int64_t from = 0;
     int code = EXIT_DONE;
+    size_t found = 0;
     while (from >= 0 && !code) {
         struct synk_document *page = NULL;
         if ((code = run_view_fetch(reader->client, reader->run, false, from, 0, &page)))
             return code;
         const struct synk_value *root = synk_document_root(page);
-        const struct synk_value *tasks = synk_value_get(root, "tasks");
-        bool is_run = tasks != NULL;
-        bool is_only = synk_value_int(synk_value_get(root, "taskCount"), 0) == 1;
-        for (size_t i = 0; i < synk_value_count(tasks) && !code; i++) {
-            const struct synk_value *task = synk_value_at(tasks, i);
-            if (synk_value_int(synk_value_get(task, "attempts"), 0) == 0)
-                continue;
-            char *worker = synk_value_string_dup(synk_value_get(task, "worker"));
-            if (!is_only && !reader->cli->json && worker)
-                printf("%s==> %s <==%s\n", style_on(STYLE_BOLD), worker, style_off());
-            code = read_log(reader, worker);
-            free(worker);
-        }
+        bool is_run = synk_value_get(root, "tasks") != NULL;
+        if (is_run)
+            code = read_page(reader, root, from, &found);
         from = synk_value_int(synk_value_get(root, "next"), -1);
         synk_document_free(page);
         if (!is_run)
             return fail(EXIT_REFUSED, "'%s' is a unit, not a run: runs are UNIT#N", reader->run);
+        if (reader->worker && found)
+            return code;
     }
+    if (!code && reader->worker)
+        return fail(EXIT_REFUSED, "%s has no worker '%s'", reader->run, reader->worker);
     return code;
 }
 
@@ -115,9 +203,10 @@ static int run(struct cli *cli, int argc, char **argv)
     if (count < 0)
         return EXIT_USAGE;
     reader.run = argv[0];
+    reader.worker = count > 1 ? argv[1] : NULL;
     int code = cli_open(cli, &reader.client);
     if (!code)
-        code = count > 1 ? read_log(&reader, argv[1]) : read_all(&reader);
+        code = read_run(&reader);
     synk_client_close(reader.client);
     return code;
 }
@@ -128,7 +217,7 @@ const struct verb verb_logs = {
     .summary = "Print what the tasks of a run wrote",
     .help = "  RUN          UNIT#N, or UNIT#last\n"
             "  WORKER       only this task\n"
-            "  --attempt N  this attempt; default: the latest\n"
-            "  --follow     go on until the task has ended\n",
+            "  --attempt N  this attempt only; default: all, one after the other\n"
+            "  --follow     go on until the tasks have ended\n",
     .run = run,
 };

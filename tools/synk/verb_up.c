@@ -90,6 +90,9 @@ static int run(struct cli *cli, int argc, char **argv)
         {"state", OPTION_TEXT, &options.state},
         {"slots", OPTION_NUMBER, &options.slots},
         {"plugin-dir", OPTION_LIST, &plugin_dirs},
+        {"keep-runs", OPTION_TEXT, &options.keep_runs},
+        {"keep-events", OPTION_TEXT, &options.keep_events},
+        {"keep-logs", OPTION_TEXT, &options.keep_logs},
         {"detach", OPTION_FLAG, &options.is_detached},
         {NULL, OPTION_FLAG, NULL},
     };
@@ -112,11 +115,15 @@ out:
 
 const struct verb verb_up = {
     .name = "up",
-    .arguments = "[--state URI] [--slots N] [--plugin-dir DIR] [--detach] [FILE…]",
+    .arguments = "[--state URI] [--slots N] [--plugin-dir DIR] [--keep-runs KEEP] [--detach]\n"
+                 "               [FILE…]",
     .summary = "Start a supervisor and apply definition files",
     .help = "  --state URI       sqlite:PATH (default: state.db in the directory) or memory:\n"
             "  --slots N         tasks that this machine runs at a time; default: its processors\n"
             "  --plugin-dir DIR  load worker plugins from DIR; may be repeated\n"
+            "  --keep-runs KEEP, --keep-events KEEP, --keep-logs KEEP\n"
+            "                    how long or how many of them are kept: 30d, 10000 (of logs,\n"
+            "                    bytes), or 30d,10000; 0 keeps all\n"
             "  --detach          return when it is ready; it logs to DIR/log\n\n"
             "Without --detach it stays in the foreground until Ctrl-C. Where a supervisor runs\n"
             "already, the files are applied to it. Nothing starts by being applied, unless it\n"
