@@ -295,6 +295,15 @@ void effects_print(const struct effects *effects, struct buf *out)
         print_bytes(out, "items", buf_bytes(&effects->batch.events));
         buf_printf(out, "\n");
     }
+    if (effects->batch.retains) {
+        const struct retention *retention = &effects->batch.retention;
+        buf_printf(out, "retain");
+        print_number(out, "runs_before", retention->runs_before);
+        print_number(out, "keep_runs", (int64_t)retention->keep_runs);
+        print_number(out, "events_before", retention->events_before);
+        print_number(out, "keep_events", (int64_t)retention->keep_events);
+        buf_printf(out, "\n");
+    }
     for (size_t i = 0; i < effects->batch.topic_count; i++) {
         const struct event_topic *topic = &effects->batch.topics[i];
         buf_printf(out, "topic count=%u", topic->count);

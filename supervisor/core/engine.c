@@ -15,7 +15,7 @@ void engine_config_defaults(struct engine_config *config)
         .heartbeat_ms = 1000,
         .max_live_tasks = LIMIT_LIVE_TASKS,
         .keep_runs_ms = 30LL * 24 * 3600 * 1000,
-        .keep_events_ms = 7LL * 24 * 3600 * 1000,
+        .keep_events_ms = 30LL * 24 * 3600 * 1000,
         .keep_runs = 100000,
         .keep_events = 10000000,
         .version = SYNK_VERSION,
@@ -117,7 +117,6 @@ void engine_free(struct engine *engine)
     arena_fini(&engine->scratch);
     buf_fini(&engine->scratch_buf);
     free(engine->units);
-    free(engine->retained);
     free(engine->work);
     free(engine->checks);
     free(engine->starts);
@@ -150,7 +149,7 @@ static void slow(struct engine *engine)
 {
     keys_expire(engine);
     uploads_expire(engine);
-    retention_slow(engine);
+    engine->retention_due = true;
     timers_set(&engine->timers, engine->now + SLOW_INTERVAL_MS, TIMER_SLOW, 0, 0);
 }
 
@@ -356,7 +355,7 @@ void engine_flush(struct engine *engine, int64_t now_ms, int64_t wall_ms, struct
         shutdown_check(engine);
         save_changes(engine);
         hosts_send_acks(engine);
-        retention_trim_memory(engine);
+        retention_flush(engine);
     }
     end(engine);
 }

@@ -174,16 +174,16 @@ static enum synk_status load_run(struct engine *engine, const struct run_record 
         }
     }
     run_name(engine, run);
+    /* Of a unit that was released meanwhile only its runs tell: a version's number is not used again
+     * while a run needs the old one. */
+    if (unit->last_version < record->version)
+        unit->last_version = record->version;
     if (unit->last_number < run->number)
         unit->last_number = run->number;
     if (engine->last_run < run->id)
         engine->last_run = run->id;
     if (run_status_is_final(run->status)) {
         run_link_finished(engine, run);
-        if (!retention_has(engine, run->id))
-            retention_add(engine, run);
-        else if (run->version)
-            run->version->references--;
         return SYNK_OK;
     }
     run_link_live(engine, run);
@@ -368,7 +368,7 @@ void hydrate_finish(struct engine *engine)
             if (version->references)
                 continue;
             version->references = 1;
-            version_unref(engine, version);
+            version_unref(version);
         }
         units += unit->current != NULL;
         if (unit->status == UNIT_RUNNING && !unit->live_runs)

@@ -42,6 +42,8 @@ enum {
     MAX_CATCH_UP = 100,
     LOG_PATIENCE_MS = 5000,
     SLOW_INTERVAL_MS = 10000,
+    /* An idle supervisor has things removed that grew too old, but does not write for it all the time. */
+    RETENTION_IDLE_MS = 600 * 1000,
     KEY_LIFE_MS = 24 * 3600 * 1000,
     LOST_HOST_SHOWN_MS = 600 * 1000,
     RETRY_AFTER_MS = 1000,
@@ -351,19 +353,9 @@ struct version_loading {
     struct synk_bytes *workers;
     struct arena arena;
 };
-/* A finished run that the store keeps. */
-struct retained {
-    uint64_t run;
-    int64_t ended_at;
-    struct version *version;
-};
 struct work {
     struct run *run;
     uint32_t task;
-};
-struct event_mark {
-    uint64_t seq;
-    int64_t at;
 };
 
 enum shutdown_phase { SHUTDOWN_NO, SHUTDOWN_DRAINING, SHUTDOWN_KILLING, SHUTDOWN_DONE };
@@ -390,10 +382,8 @@ struct engine {
     struct unit *pool;
     uint32_t milestone_units; /* units with runOnMilestone */
     struct run *live_first, *live_last;
-    struct run *finished_first, *finished_last;
+    struct run *finished_first, *finished_last; /* by end, then id */
     size_t finished_count;
-    struct retained *retained;
-    size_t retained_first, retained_count, retained_capacity;
     struct function **functions;
     size_t function_count, function_capacity;
     struct class **classes;
@@ -428,9 +418,9 @@ struct engine {
     struct log_request *log_requests;
     struct waiter *shutdown_waiters;
     struct version_loading *versions_loading;
-    struct event_mark marks[1024];
-    size_t mark_first, mark_count;
-    uint64_t trimmed_events;
+    bool retention_due;
+    uint64_t retained_event; /* the last one when the store was last told what may go */
+    int64_t retained_at;     /* monotonic */
     enum shutdown_phase shutdown;
     int64_t shutdown_until; /* when this phase's time is up */
     bool shutdown_keeps_hosts, had_client;

@@ -69,7 +69,7 @@ enum unit_status unit_shown_status(const struct unit *unit);
 void unit_put_version(struct engine *engine, struct unit *unit, struct definition *definition,
                       bool save);
 void unit_release(struct engine *engine, struct unit *unit);
-void version_unref(struct engine *engine, struct version *version);
+void version_unref(struct version *version);
 void unit_free(struct unit *unit);
 bool unit_worker_is_paused(const struct unit *unit, const char *worker);
 void unit_set_paused(struct engine *engine, struct unit *unit, bool paused);
@@ -310,13 +310,10 @@ enum synk_status hydrate_record(struct engine *engine, const struct record *reco
 void hydrate_task(struct engine *engine, struct run *run, const struct task_record *record);
 
 /* retention.c */
-/* Takes over the run's reference to its version. */
-void retention_add(struct engine *engine, const struct run *run);
-/* Gives that reference back: the run goes on. */
-void retention_forget(struct engine *engine, const struct run *run);
-bool retention_has(const struct engine *engine, uint64_t run);
-void retention_slow(struct engine *engine);
-void retention_trim_memory(struct engine *engine);
+/* Removes the summary of a finished run from memory; the store keeps what it has. */
+void retention_drop(struct engine *engine, struct run *run);
+/* At the end of a tick, when its records are in the batch. */
+void retention_flush(struct engine *engine);
 
 /* local_host.c, shutdown.c */
 void local_host_start(struct engine *engine);

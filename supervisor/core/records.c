@@ -37,6 +37,7 @@ void batch_clear(struct batch *batch)
         batch->topics[i].topic = (struct synk_bytes){0};
     }
     batch->topic_count = 0;
+    batch->retains = false;
 }
 
 struct record *batch_add(struct batch *batch, enum record_kind kind)

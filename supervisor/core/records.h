@@ -121,6 +121,15 @@ struct event_topic {
     uint32_t count;
 };
 
+/* What may go of what has ended; 0 = no bound. A store carries it out behind the batch's records, and
+ * may take its time: at its leisure, oldest first, until nothing is past a bound. It ends early where
+ * QUERY_LOAD_RUN is asked: a run that is about to go on must not be taken. Whatever the bounds, versions
+ * of definitions go that neither are in force nor belong to a run that is kept. */
+struct retention {
+    int64_t runs_before, events_before; /* ms since the epoch: ended, emitted before */
+    uint64_t keep_runs, keep_events;    /* so many of the latest stay; runs that ended */
+};
+
 struct batch {
     struct arena arena;
     struct record *records;
@@ -132,6 +141,8 @@ struct batch {
     struct event_topic *topics;
     size_t topic_count, topic_capacity;
     int64_t at; /* wall clock of the tick, ms */
+    bool retains; /* `retention` is to be carried out */
+    struct retention retention;
 };
 void batch_init(struct batch *batch);
 void batch_fini(struct batch *batch);
@@ -139,7 +150,7 @@ void batch_fini(struct batch *batch);
 void batch_clear(struct batch *batch);
 static inline bool batch_is_empty(const struct batch *batch)
 {
-    return batch->record_count == 0 && batch->event_count == 0;
+    return batch->record_count == 0 && batch->event_count == 0 && !batch->retains;
 }
 /* Appends a zeroed record of this kind. Its bytes are to be copied into batch->arena by the caller. */
 struct record *batch_add(struct batch *batch, enum record_kind kind);

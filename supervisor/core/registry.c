@@ -142,16 +142,11 @@ static void save_version(struct engine *engine, const struct version *version)
     buf_fini(&out);
 }
 
-void version_unref(struct engine *engine, struct version *version)
+void version_unref(struct version *version)
 {
     if (!version || --version->references)
         return;
-    if (engine->effects) {
-        struct record *record = batch_add(&engine->effects->batch, RECORD_DEFINITION);
-        record->remove = true;
-        record->definition.unit = keep_bytes(engine, version->unit->id);
-        record->definition.version = version->number;
-    }
+    /* Its records stay: finished runs that are not in memory may need them. See retention.c. */
     struct version **link = &version->unit->versions;
     while (*link != version)
         link = &(*link)->next;
@@ -179,7 +174,7 @@ void unit_put_version(struct engine *engine, struct unit *unit, struct definitio
     if (save)
         save_version(engine, version);
     if (before) {
-        version_unref(engine, before);
+        version_unref(before);
         tell_updated(engine, unit, "config-change", NULL, NULL);
     } else {
         unit->status = UNIT_IDLE;
@@ -194,7 +189,7 @@ void unit_release(struct engine *engine, struct unit *unit)
 {
     engine->milestone_units -= unit->current->definition->unit->run_on_milestone != NULL;
     milestone_unit(engine, unit, "released", (struct synk_bytes){0});
-    version_unref(engine, unit->current);
+    version_unref(unit->current);
     unit->current = NULL;
     unit->due = unit->due_at = 0;
     unit->status = UNIT_IDLE;

@@ -1,139 +1,63 @@
 /*
- * Retention: finished runs are removed from the store by count and age, in slices; memory keeps the
- * summaries of the latest. Each retained run holds a reference to its version, so a definition goes
- * when the last run that used it does. Events are trimmed by telling the store a number
- * (META "trim_events"): rows up to it may go.
+ * Retention: what may go of what has ended. The store does it, by its own tables, since it alone knows
+ * everything that is kept; the engine tells it the bounds, every few seconds while things happen.
+ * Memory keeps the summaries of the latest finished runs, in the order of their ends, and drops by the
+ * same bounds, so that it never answers for a run that the store has removed.
+ *
+ * Invariant: the store is not told while a finished run is being loaded, since that run may be about
+ * to go on. It is told in the tick's own batch, behind the records of the runs that go on.
  */
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "supervisor/core/parts.h"
 
-enum { SLICE = 1000, MARK_INTERVAL_MS = 600 * 1000, MARKS = 1024 };
-
-static struct retained *at(const struct engine *engine, size_t i)
+void retention_drop(struct engine *engine, struct run *run)
 {
-    return &engine->retained[engine->retained_first + i];
+    struct version *version = run->version;
+    run_unlink_finished(engine, run);
+    run_free(run);
+    version_unref(version);
 }
 
-void retention_add(struct engine *engine, const struct run *run)
+/* Drops summaries beyond the latest `most` and those of runs that ended before. */
+static void trim_memory(struct engine *engine, uint64_t most, int64_t before)
 {
-    if (engine->retained_first > engine->retained_count && engine->retained_first > 4096) {
-        memmove(engine->retained, at(engine, 0),
-                engine->retained_count * sizeof(*engine->retained));
-        engine->retained_first = 0;
-    }
-    size_t end = engine->retained_first + engine->retained_count;
-    engine->retained =
-        mem_grow(engine->retained, &engine->retained_capacity, end + 1, sizeof(*engine->retained));
-    engine->retained[end] = (struct retained){run->id, run->ended_at, run->version};
-    engine->retained_count++;
-}
-
-static struct retained *find(const struct engine *engine, uint64_t run)
-{
-    for (size_t i = engine->retained_count; i-- > 0;)
-        if (at(engine, i)->run == run)
-            return at(engine, i);
-    return NULL;
-}
-
-bool retention_has(const struct engine *engine, uint64_t run)
-{
-    /* While records are loaded each run comes once; later only runs that left memory are asked for. */
-    return engine->started && find(engine, run);
-}
-
-void retention_forget(struct engine *engine, const struct run *run)
-{
-    struct retained *retained = find(engine, run->id);
-    if (!retained)
-        return;
-    retained->run = 0;
-    retained->version = NULL;
-}
-
-static void remove_oldest(struct engine *engine)
-{
-    struct retained retained = *at(engine, 0);
-    engine->retained_first++;
-    engine->retained_count--;
-    if (!retained.run)
-        return;
-    struct record *record = batch_add(&engine->effects->batch, RECORD_RUN);
-    record->remove = true;
-    record->run.run = retained.run;
-    struct run *run = run_find(engine, retained.run);
-    if (run && !run->dirty) {
-        run_unlink_finished(engine, run);
-        run_free(run);
-    } else if (run) {
-        /* Its record is about to be written again: it goes next time. */
-        engine->effects->batch.record_count--;
-        engine->retained_first--;
-        engine->retained_count++;
-        return;
-    }
-    version_unref(engine, retained.version);
-}
-
-static void trim_events(struct engine *engine)
-{
-    const struct engine_config *config = &engine->config;
-    if (!engine->mark_count ||
-        engine->wall - engine->marks[(engine->mark_first + engine->mark_count - 1) % MARKS].at >=
-            MARK_INTERVAL_MS) {
-        if (engine->mark_count == MARKS) {
-            engine->mark_first = (engine->mark_first + 1) % MARKS;
-            engine->mark_count--;
-        }
-        engine->marks[(engine->mark_first + engine->mark_count++) % MARKS] =
-            (struct event_mark){engine->last_event, engine->wall};
-    }
-    uint64_t upto = 0;
-    if (config->keep_events && engine->last_event > config->keep_events)
-        upto = engine->last_event - config->keep_events;
-    while (config->keep_events_ms && engine->mark_count &&
-           engine->marks[engine->mark_first].at < engine->wall - config->keep_events_ms) {
-        if (engine->marks[engine->mark_first].seq > upto)
-            upto = engine->marks[engine->mark_first].seq;
-        engine->mark_first = (engine->mark_first + 1) % MARKS;
-        engine->mark_count--;
-    }
-    /* Not for every event: a row of the store holds a batch of them. */
-    if (upto < engine->trimmed_events + 1000)
-        return;
-    engine->trimmed_events = upto;
-    char text[24];
-    snprintf(text, sizeof(text), "%llu", (unsigned long long)upto);
-    struct record *record = batch_add(&engine->effects->batch, RECORD_META);
-    record->meta.name = keep_bytes(engine, bytes_str("trim_events"));
-    record->meta.value = keep_bytes(engine, bytes_str(text));
-}
-
-void retention_slow(struct engine *engine)
-{
-    const struct engine_config *config = &engine->config;
-    if (!engine->store_ok)
-        return;
-    for (int i = 0; i < SLICE && engine->retained_count; i++) {
-        bool too_many = config->keep_runs && engine->retained_count > config->keep_runs;
-        bool too_old = config->keep_runs_ms &&
-                       at(engine, 0)->ended_at < engine->wall - config->keep_runs_ms;
-        if (!too_many && !too_old && at(engine, 0)->run)
-            break;
-        remove_oldest(engine);
-    }
-    trim_events(engine);
-}
-
-void retention_trim_memory(struct engine *engine)
-{
-    while (engine->finished_count > LIMIT_FINISHED_RUNS) {
+    while (engine->finished_first && (engine->finished_count > most ||
+                                      engine->finished_first->ended_at < before)) {
         struct run *run = engine->finished_first;
         if (run->dirty || run->tasks)
             return;
-        run_unlink_finished(engine, run);
-        run_free(run);
+        retention_drop(engine, run);
     }
+}
+
+static bool is_worthwhile(const struct engine *engine)
+{
+    return engine->last_event != engine->retained_event ||
+           engine->now - engine->retained_at >= RETENTION_IDLE_MS;
+}
+
+static int64_t bound(const struct engine *engine, int64_t keep_ms)
+{
+    return keep_ms && keep_ms < engine->wall ? engine->wall - keep_ms : 0;
+}
+
+void retention_flush(struct engine *engine)
+{
+    const struct engine_config *config = &engine->config;
+    trim_memory(engine, LIMIT_FINISHED_RUNS, 0);
+    if (!engine->retention_due || !engine->store_ok || engine->loadings)
+        return;
+    engine->retention_due = false;
+    if (!is_worthwhile(engine))
+        return;
+    engine->retained_event = engine->last_event;
+    engine->retained_at = engine->now;
+    struct retention retention = {
+        .runs_before = bound(engine, config->keep_runs_ms),
+        .events_before = bound(engine, config->keep_events_ms),
+        .keep_runs = config->keep_runs,
+        .keep_events = config->keep_events,
+    };
+    trim_memory(engine, config->keep_runs ? config->keep_runs : UINT64_MAX, retention.runs_before);
+    engine->effects->batch.retains = true;
+    engine->effects->batch.retention = retention;
 }

@@ -92,10 +92,15 @@ static void unlink_live(struct engine *engine, struct run *run)
 
 void run_link_finished(struct engine *engine, struct run *run)
 {
-    run->previous = engine->finished_last;
-    run->next = NULL;
-    *(engine->finished_last ? &engine->finished_last->next : &engine->finished_first) = run;
-    engine->finished_last = run;
+    /* In the order in which the store removes them; nearly always behind all others. */
+    struct run *before = engine->finished_last;
+    while (before && (before->ended_at > run->ended_at ||
+                      (before->ended_at == run->ended_at && before->id > run->id)))
+        before = before->previous;
+    run->previous = before;
+    run->next = before ? before->next : engine->finished_first;
+    *(before ? &before->next : &engine->finished_first) = run;
+    *(run->next ? &run->next->previous : &engine->finished_last) = run;
     engine->finished_count++;
 }
 
@@ -549,7 +554,6 @@ static void finish(struct engine *engine, struct run *run)
     requests_run_ended(engine, run);
     run_free_tasks(run);
     run_link_finished(engine, run);
-    retention_add(engine, run);
     engine->milestone_depth = 0;
     run_start_queued(engine, run->unit);
 }
@@ -565,9 +569,7 @@ void run_check(struct engine *engine, struct run *run)
 
 void run_resume_finished(struct engine *engine, struct run *run)
 {
-    /* Back among the living: run_unlink_finished takes it out of the tables, run_name puts it in.
-     * The reference to its version comes back from the list of retained runs. */
-    retention_forget(engine, run);
+    /* Back among the living: run_unlink_finished takes it out of the tables, run_name puts it in. */
     run_unlink_finished(engine, run);
     free(run->label);
     free((void *)run->prefix.data);

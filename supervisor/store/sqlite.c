@@ -209,6 +209,8 @@ static enum synk_status prepare(struct sqlite *sqlite, int64_t max_pages, struct
     /* Takes the lock now, also where there was nothing to create. */
     if (status == SYNK_OK)
         status = execute(sqlite, "BEGIN EXCLUSIVE; COMMIT;", error);
+    if (status == SYNK_OK && sqlite_removal_init(sqlite) != SQLITE_OK)
+        status = sqlite_fail(sqlite, "opening it", error);
     if (status == SYNK_OK)
         sqlite3_wal_hook(sqlite->db, count_wal_pages, sqlite);
     return status;
@@ -338,12 +340,8 @@ static uint64_t size_bytes(const void *backend)
     return size;
 }
 
-static void upkeep_file(void *backend, bool idle)
+static void checkpoint(struct sqlite *sqlite)
 {
-    struct sqlite *sqlite = backend;
-    if (sqlite->broken.status != SYNK_OK ||
-        sqlite->wal_pages < (idle ? CHECKPOINT_IDLE_PAGES : CHECKPOINT_PAGES))
-        return;
     sqlite->wal_pages = 0;
     if (sqlite3_wal_checkpoint_v2(sqlite->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) ==
         SQLITE_OK)
@@ -354,14 +352,25 @@ static void upkeep_file(void *backend, bool idle)
         sqlite->broken = error;
 }
 
-static void upkeep_memory(void *backend, bool idle)
+static bool upkeep_file(void *backend, bool idle)
 {
-    (void)idle;
     struct sqlite *sqlite = backend;
+    bool more = sqlite_remove_slice(sqlite, idle);
+    if (sqlite->broken.status == SYNK_OK &&
+        sqlite->wal_pages >= (idle ? CHECKPOINT_IDLE_PAGES : CHECKPOINT_PAGES))
+        checkpoint(sqlite);
+    return more;
+}
+
+static bool upkeep_memory(void *backend, bool idle)
+{
+    struct sqlite *sqlite = backend;
+    bool more = sqlite_remove_slice(sqlite, idle);
     sqlite3_stmt *statement = sqlite_statement(sqlite, STATEMENT_PAGE_COUNT);
     if (statement && sqlite3_step(statement) == SQLITE_ROW)
         atomic_store(&sqlite->memory_bytes, (uint64_t)sqlite3_column_int64(statement, 0) * 4096);
     sqlite3_reset(statement);
+    return more;
 }
 
 const struct store_ops sqlite_store_ops = {

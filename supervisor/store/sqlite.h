@@ -8,6 +8,7 @@
 #include <sqlite3.h>
 #include <stdatomic.h>
 
+#include "proto/limits.h"
 #include "supervisor/store/backend.h"
 
 enum {
@@ -51,6 +52,20 @@ enum statement {
     STATEMENT_GET_RESULT,
     STATEMENT_GET_ATTEMPTS,
     STATEMENT_GET_EVENTS,
+    STATEMENT_GET_RUN_STATUS,
+    STATEMENT_COUNT_FINISHED,
+    STATEMENT_OLDEST_FINISHED,
+    STATEMENT_PUT_REMOVED,
+    STATEMENT_FIRST_REMOVED,
+    STATEMENT_DROP_REMOVED,
+    STATEMENT_SIZE_TASKS,
+    STATEMENT_DROP_TASKS,
+    STATEMENT_SIZE_ATTEMPTS,
+    STATEMENT_DROP_ATTEMPTS,
+    STATEMENT_OLDEST_EVENTS,
+    STATEMENT_NEXT_VERSION,
+    STATEMENT_SIZE_WORKERS,
+    STATEMENT_DROP_WORKERS,
     STATEMENT_PAGE_COUNT,
     STATEMENTS,
 };
@@ -64,11 +79,24 @@ struct sqlite_table {
 };
 extern const struct sqlite_table sqlite_tables[RECORD_KINDS];
 
+/* What is still to be removed, and of how much. Rolled back with the transaction that changed it. */
+struct removal {
+    struct retention bounds;
+    bool runs_open, events_open, versions_open; /* something may be past a bound */
+    bool has_removed;                           /* rows in removed_runs */
+    uint64_t finished_runs;
+    uint32_t busy_turns; /* pauses that were none, since the last slice */
+    /* The last version looked at. */
+    char unit[LIMIT_ID_BYTES + 1];
+    int64_t version;
+};
+
 struct sqlite {
     sqlite3 *db;
     char *path; /* NULL: memory */
     const char *durability;
     sqlite3_stmt *statements[STATEMENTS];
+    struct removal removal;
     int wal_pages; /* in the log since the last checkpoint */
     atomic_uint_fast64_t memory_bytes;
     /* Set when the disk failed under us: from then on nothing is promised any more. */
@@ -89,6 +117,16 @@ int sqlite_bind_text(sqlite3_stmt *statement, int index, struct synk_bytes text)
 int sqlite_bind_blob(sqlite3_stmt *statement, int index, struct synk_bytes blob);
 
 enum synk_status sqlite_commit(void *backend, const struct batch *batch, struct synk_error *error);
+/* sqlite_retain.c: removes what may go, in slices of one transaction that take some ten milliseconds. */
+/* Reads what an earlier life left to do. An SQLite code, like those below. */
+int sqlite_removal_init(struct sqlite *sqlite);
+/* Within a commit: takes the bounds, and removes the first slice's worth of runs. */
+int sqlite_retain(struct sqlite *sqlite, const struct retention *bounds);
+/* Before a run's row changes: keeps count of the finished ones. */
+int sqlite_count_run(struct sqlite *sqlite, const struct run_record *run, bool remove);
+/* One slice in a transaction of its own, where something is left and it is time; whether more is. */
+bool sqlite_remove_slice(struct sqlite *sqlite, bool idle);
+
 enum synk_status sqlite_load(void *backend, void (*each)(void *, const struct record *),
                              void *context, uint32_t *ret_epoch, uint64_t *ret_last_event,
                              uint64_t *ret_quarantined, struct synk_error *error);

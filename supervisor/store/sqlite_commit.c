@@ -201,7 +201,11 @@ static int remove_rows(struct sqlite *sqlite, enum statement which, const struct
 
 static int remove_record(struct sqlite *sqlite, const struct record *record)
 {
-    int code = remove_rows(sqlite, STATEMENT_REMOVE + record->kind, record);
+    int code = SQLITE_OK;
+    if (record->kind == RECORD_RUN)
+        code = sqlite_count_run(sqlite, &record->run, true);
+    if (code == SQLITE_OK)
+        code = remove_rows(sqlite, STATEMENT_REMOVE + record->kind, record);
     if (code == SQLITE_OK && record->kind == RECORD_DEFINITION)
         code = remove_rows(sqlite, STATEMENT_REMOVE_DEFINITION_WORKERS, record);
     if (code == SQLITE_OK && record->kind == RECORD_RUN)
@@ -228,12 +232,15 @@ static int trim_events(struct sqlite *sqlite, struct synk_bytes value)
 
 static int put_record(struct sqlite *sqlite, const struct record *record)
 {
+    int code = SQLITE_OK;
+    if (record->kind == RECORD_RUN)
+        code = sqlite_count_run(sqlite, &record->run, false);
     struct binder binder = {sqlite_statement(sqlite, STATEMENT_PUT + record->kind), 0};
-    if (!binder.statement)
+    if (code != SQLITE_OK || !binder.statement)
         return SQLITE_ERROR;
     put_record_key(&binder, record);
     put_rest(&binder, record);
-    int code = sqlite_run(binder.statement);
+    code = sqlite_run(binder.statement);
     if (code == SQLITE_OK && record->kind == RECORD_META &&
         bytes_equal(record->meta.name, bytes_str("trim_events")))
         code = trim_events(sqlite, record->meta.value);
@@ -264,6 +271,8 @@ static int apply(struct sqlite *sqlite, const struct batch *batch)
                                         : put_record(sqlite, &batch->records[i]);
     if (code == SQLITE_OK)
         code = put_events(sqlite, batch);
+    if (code == SQLITE_OK && batch->retains)
+        code = sqlite_retain(sqlite, &batch->retention);
     if (code == SQLITE_OK)
         code = sqlite_run(sqlite_statement(sqlite, STATEMENT_COMMIT));
     return code;
@@ -277,8 +286,10 @@ enum synk_status sqlite_commit(void *backend, const struct batch *batch, struct 
             *error = sqlite->broken;
         return sqlite->broken.status;
     }
+    struct removal before = sqlite->removal;
     if (apply(sqlite, batch) == SQLITE_OK)
         return SYNK_OK;
+    sqlite->removal = before;
     struct synk_error why;
     enum synk_status status = sqlite_fail(sqlite, "saving a batch", &why);
     if (status != SYNK_STORE_DOWN && status != SYNK_IO)

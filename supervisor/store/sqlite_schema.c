@@ -45,6 +45,11 @@ const char sqlite_schema[] =
     "CREATE INDEX runs_by_unit ON runs(unit);"
     "CREATE INDEX runs_by_number ON runs(unit, number);"
     "CREATE INDEX runs_unfinished ON runs(unit, version) WHERE status < 2;"
+    /* What ended first is removed first; and which versions are needed. */
+    "CREATE INDEX runs_by_end ON runs(ended_at) WHERE status >= 2;"
+    "CREATE INDEX runs_by_version ON runs(unit, version) WHERE version IS NOT NULL;"
+    /* Removed runs whose tasks are still to be removed. */
+    "CREATE TABLE removed_runs(run INTEGER PRIMARY KEY) STRICT;"
     "CREATE TABLE tasks(run INTEGER, task INTEGER, state INTEGER NOT NULL, crashes INTEGER,"
     " attempts INTEGER, epoch INTEGER, worker TEXT, host TEXT, started_at INTEGER,"
     " ended_at INTEGER, due_at INTEGER, exit_status INTEGER, signal INTEGER, user_us INTEGER,"
@@ -147,5 +152,29 @@ const char *const sqlite_sql[STATEMENTS] = {
         "SELECT * FROM attempts WHERE run=? AND task=? ORDER BY attempt DESC",
     [STATEMENT_GET_EVENTS] =
         "SELECT last, first, items FROM event_batches WHERE last>? ORDER BY last",
+    [STATEMENT_GET_RUN_STATUS] = "SELECT status FROM runs WHERE run=?",
+    [STATEMENT_COUNT_FINISHED] = "SELECT count(*) FROM runs WHERE status >= 2",
+    [STATEMENT_OLDEST_FINISHED] =
+        "SELECT run, ended_at FROM runs WHERE status >= 2 ORDER BY ended_at, run LIMIT 1",
+    [STATEMENT_PUT_REMOVED] = "REPLACE INTO removed_runs VALUES(?)",
+    [STATEMENT_FIRST_REMOVED] = "SELECT run FROM removed_runs ORDER BY run LIMIT 1",
+    [STATEMENT_DROP_REMOVED] = "DELETE FROM removed_runs WHERE run=?",
+    [STATEMENT_SIZE_TASKS] =
+        "SELECT task, coalesce(length(result), 0) FROM tasks WHERE run=? ORDER BY task",
+    [STATEMENT_DROP_TASKS] = "DELETE FROM tasks WHERE run=? AND task<=?",
+    [STATEMENT_SIZE_ATTEMPTS] =
+        "SELECT task, coalesce(length(error), 0) FROM attempts WHERE run=? ORDER BY task",
+    [STATEMENT_DROP_ATTEMPTS] = "DELETE FROM attempts WHERE run=? AND task<=?",
+    [STATEMENT_OLDEST_EVENTS] =
+        "SELECT last, at, length(items) FROM event_batches ORDER BY last LIMIT 1",
+    [STATEMENT_NEXT_VERSION] =
+        "SELECT unit, version, EXISTS(SELECT 1 FROM units u WHERE u.id=d.unit AND"
+        " u.version=d.version) OR EXISTS(SELECT 1 FROM runs r WHERE r.unit=d.unit AND"
+        " r.version=d.version) FROM definitions d WHERE (unit, version) > (?, ?)"
+        " ORDER BY unit, version LIMIT 1",
+    [STATEMENT_SIZE_WORKERS] =
+        "SELECT number, coalesce(length(body), 0) FROM workers WHERE unit=? AND version=?"
+        " ORDER BY number",
+    [STATEMENT_DROP_WORKERS] = "DELETE FROM workers WHERE unit=? AND version=? AND number<=?",
     [STATEMENT_PAGE_COUNT] = "PRAGMA page_count",
 };

@@ -5,7 +5,8 @@
  * taken back) or the writer, and changes sides only under the mutex. Jobs run, and are answered, in
  * the order in which they were handed in. `wake` is called once for any number of answers that the
  * owner has not asked for yet. The upkeep of the backend comes after the answer was handed over, so
- * that nobody waits for a checkpoint who does not need it.
+ * that nobody waits for a checkpoint who does not need it; more of it is done while no job comes, but
+ * not once somebody waits for the writer to rest.
  */
 #include "supervisor/store/writer.h"
 
@@ -71,6 +72,8 @@ struct writer {
     struct job_list queue, answers;
     size_t queued_queries;
     bool working, closing, woken;
+    bool resting;    /* the owner waits for it, or uses the backend: no upkeep until the next job */
+    bool upkeep_due; /* the backend has more to do when idle */
 };
 
 static void append(struct job_list *list, struct job *job)
@@ -145,10 +148,21 @@ static void run_job(struct writer *writer, struct job *job)
     }
 }
 
+/* Under the mutex, and without it while the backend works. */
+static void keep_up(struct writer *writer, bool idle)
+{
+    pthread_mutex_unlock(&writer->mutex);
+    bool more = writer->ops->upkeep(writer->backend, idle);
+    pthread_mutex_lock(&writer->mutex);
+    writer->upkeep_due = more && !writer->resting;
+}
+
 /* The next job, or NULL when closing and done. */
 static struct job *next_job(struct writer *writer)
 {
     pthread_mutex_lock(&writer->mutex);
+    while (!writer->queue.first && writer->upkeep_due && !writer->resting && !writer->closing)
+        keep_up(writer, true);
     writer->working = false;
     while (!writer->queue.first && !writer->closing) {
         pthread_cond_broadcast(&writer->rested);
@@ -176,7 +190,9 @@ static void *write_jobs(void *context)
         pthread_mutex_unlock(&writer->mutex);
         if (wakes && writer->wake)
             writer->wake(writer->wake_context);
-        writer->ops->upkeep(writer->backend, idle);
+        pthread_mutex_lock(&writer->mutex);
+        keep_up(writer, idle);
+        pthread_mutex_unlock(&writer->mutex);
     }
     return NULL;
 }
@@ -238,6 +254,7 @@ void writer_free(struct writer *writer)
 void writer_quiesce(struct writer *writer)
 {
     pthread_mutex_lock(&writer->mutex);
+    writer->resting = true;
     while (writer->working || writer->queue.first)
         pthread_cond_wait(&writer->rested, &writer->mutex);
     pthread_mutex_unlock(&writer->mutex);
@@ -256,6 +273,7 @@ static void hand_in(struct writer *writer, struct job *job)
     pthread_mutex_lock(&writer->mutex);
     if (job->kind == JOB_QUERY)
         job->query.refused = ++writer->queued_queries > QUERIES_MAX;
+    writer->resting = false;
     append(&writer->queue, job);
     pthread_cond_signal(&writer->changed);
     pthread_mutex_unlock(&writer->mutex);

@@ -174,6 +174,8 @@ static void put(struct vault *vault, const struct record *record)
     }
 }
 
+static struct stored **sorted(const struct vault *vault, size_t *ret_count);
+
 static bool belongs_to(const struct record *record, const struct record *owner)
 {
     if (owner->kind == RECORD_RUN)
@@ -223,12 +225,76 @@ static void apply(struct world *world, const struct batch *batch, bool torn)
     }
 }
 
+static int by_end(const void *a, const void *b)
+{
+    const struct run_record *one = &(*(struct stored *const *)a)->record.run;
+    const struct run_record *two = &(*(struct stored *const *)b)->record.run;
+    if (one->ended_at != two->ended_at)
+        return one->ended_at < two->ended_at ? -1 : 1;
+    return one->run < two->run ? -1 : one->run > two->run;
+}
+
+static bool version_is_needed(const struct vault *vault, struct stored *const *all, size_t count,
+                              const struct definition_record *definition)
+{
+    struct record wanted = {.kind = RECORD_UNIT, .unit = {.id = definition->unit}};
+    const struct stored *current = *find(vault, &wanted);
+    if (current && current->record.unit.version == definition->version)
+        return true;
+    for (size_t i = 0; i < count; i++) {
+        const struct run_record *run = &all[i]->record.run;
+        if (all[i]->record.kind == RECORD_RUN && run->version == definition->version &&
+            bytes_equal(run->unit, definition->unit))
+            return true;
+    }
+    return false;
+}
+
+static void remove_record(struct world *world, const struct record *record)
+{
+    /* By copy: taking a record out frees it. */
+    struct stored *removal = copy_record(record);
+    removal->record.remove = true;
+    ledger_check_record(world, record, &removal->record);
+    take_out(&world->vault, &removal->record);
+    free(removal);
+}
+
+/* What a real store does at leisure is done at once here. Of events only numbers are kept. */
+static void retain(struct world *world, const struct retention *bounds)
+{
+    size_t count, ended = 0;
+    struct stored **all = sorted(&world->vault, &count);
+    for (size_t i = 0; i < count; i++)
+        if (all[i]->record.kind == RECORD_RUN && run_status_is_final(all[i]->record.run.status))
+            all[ended++] = all[i];
+    qsort(all, ended, sizeof(*all), by_end);
+    for (size_t i = 0; i < ended; i++)
+        if ((bounds->keep_runs && ended - i > bounds->keep_runs) ||
+            all[i]->record.run.ended_at < bounds->runs_before)
+            remove_record(world, &all[i]->record);
+    free(all);
+    all = sorted(&world->vault, &count);
+    struct stored **unneeded = mem_alloc((count + 1) * sizeof(*unneeded));
+    size_t unneeded_count = 0;
+    for (size_t i = 0; i < count; i++)
+        if (all[i]->record.kind == RECORD_DEFINITION &&
+            !version_is_needed(&world->vault, all, count, &all[i]->record.definition))
+            unneeded[unneeded_count++] = all[i];
+    for (size_t i = 0; i < unneeded_count; i++)
+        remove_record(world, &unneeded[i]->record);
+    free(unneeded);
+    free(all);
+}
+
 void vault_apply(struct world *world, const struct batch *batch)
 {
     world->vault.commits++;
     world->totals->commits++;
     ledger_check_events(world, batch);
     apply(world, batch, false);
+    if (batch->retains)
+        retain(world, &batch->retention);
     if (batch->event_count)
         world->vault.last_event = batch->first_event + batch->event_count - 1;
 }
