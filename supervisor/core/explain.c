@@ -139,14 +139,17 @@ static void pack_task(struct buf *out, struct synk_bytes worker, enum task_state
 }
 
 static void reply(struct engine *engine, const struct request *request, const char *label,
-                  enum run_status status, size_t count, struct buf *items)
+                  enum run_status status, struct synk_bytes error, size_t count,
+                  struct buf *items)
 {
     struct buf *out = reply_open(engine);
-    pack_map(out, 3);
+    pack_map(out, 4);
     pack_key(out, "run");
     pack_cstr(out, label);
     pack_key(out, "status");
     pack_cstr(out, run_status_name(status));
+    pack_key(out, "error");
+    error.size ? pack_string(out, error) : pack_null(out);
     pack_key(out, "tasks");
     pack_array(out, count);
     buf_append(out, items->data, items->size);
@@ -165,9 +168,12 @@ void explain_records(struct engine *engine, const struct request *request, const
         return;
     }
     enum run_status status = RUN_FAILED;
+    struct synk_bytes run_error = {0};
     for (size_t i = 0; i < count; i++) {
-        if (records[i].kind == RECORD_RUN)
+        if (records[i].kind == RECORD_RUN) {
             status = records[i].run.status;
+            run_error = records[i].run.error;
+        }
         if (records[i].kind != RECORD_TASK || explained >= MAX_EXPLAINED)
             continue;
         const struct task_record *task = &records[i].task;
@@ -181,7 +187,7 @@ void explain_records(struct engine *engine, const struct request *request, const
                   text.size ? text : bytes_str(task_state_name(task->state)));
         explained++;
     }
-    reply(engine, request, label, status, explained, &items);
+    reply(engine, request, label, status, run_error, explained, &items);
 }
 
 /* A queued run: one line for the whole. */
@@ -232,5 +238,5 @@ void request_explain(struct engine *engine, struct request *request)
         count++;
     }
     buf_fini(&text);
-    reply(engine, request, run->label, run->status, count, &items);
+    reply(engine, request, run->label, run->status, blob_bytes(run->error), count, &items);
 }

@@ -23,6 +23,15 @@ void hooks_start(struct engine *engine, struct unit *unit, struct synk_bytes par
         (struct pending_start){unit, blob_new(params), mem_strdup(by), (uint8_t)depth};
 }
 
+/* What a whole run came to: of a standalone worker, the result of its only task. */
+static struct synk_bytes run_result(const struct run *run)
+{
+    if (!run->version || run->version->definition->kind != UNIT_WORKER || !run->tasks ||
+        run->tasks[0].state != TASK_SUCCEEDED || !run->tasks[0].extra)
+        return (struct synk_bytes){0};
+    return blob_bytes(run->tasks[0].extra->result);
+}
+
 /* {unit, run, status, result, error}; of the whole run where task is NONE. */
 static struct synk_bytes encode_params(struct engine *engine, const struct run *run,
                                        uint32_t task, struct synk_bytes result)
@@ -43,7 +52,7 @@ static struct synk_bytes encode_params(struct engine *engine, const struct run *
     pack_cstr(&out, task == NONE ? run_status_name(run->status)
                                  : task_state_name(run->tasks[task].state));
     pack_key(&out, "result");
-    pack_encoded(&out, result);
+    pack_encoded(&out, task == NONE ? run_result(run) : result);
     pack_key(&out, "error");
     const struct blob *error = run->error;
     if (task != NONE)

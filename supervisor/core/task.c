@@ -251,6 +251,18 @@ static void fire_worker_hooks(struct engine *engine, struct run *run, uint32_t t
         hooks_fire(engine, list, run, task, report->result);
 }
 
+/* Whether something will ask for a task's result once it has ended: tasks behind it, or hooks of a
+ * standalone worker, which fire when its run has ended. */
+static bool result_is_wanted(const struct run *run, uint32_t task)
+{
+    if (!run->version)
+        return false;
+    const struct definition *definition = run->version->definition;
+    if (definition->kind == UNIT_WORKER)
+        return definition->unit->on_complete.count > 0;
+    return run->worker == NONE && run->version->uses && (run->version->uses[task] & WORKER_KEEPS);
+}
+
 void task_finish(struct engine *engine, struct run *run, uint32_t task, enum task_state state,
                  const struct host *host, const struct msg_report *report)
 {
@@ -270,8 +282,7 @@ void task_finish(struct engine *engine, struct run *run, uint32_t task, enum tas
     r->execution_us = report->execution_us;
     if (state == TASK_SUCCEEDED) {
         r->result = keep_bytes(engine, report->result);
-        if (report->result.size && run->version && run->worker == NONE && run->version->uses &&
-            (run->version->uses[task] & WORKER_KEEPS)) {
+        if (report->result.size && result_is_wanted(run, task)) {
             blob_unref(task_extra(t)->result);
             t->extra->result = blob_new(report->result);
         }

@@ -28,6 +28,9 @@ static void print_tasks(const struct synk_value *reply)
     print_text(text_of(reply, "run"), 0);
     printf("%s  %s%.*s%s\n", style_off(), style_on(style_of(status)), (int)status.size,
            (const char *)status.data, style_off());
+    /* Where tasks are told of, the run's reason is theirs. */
+    if (synk_value_count(tasks) == 0 && text_of(reply, "error").size)
+        print_block(text_of(reply, "error"), 4, (size_t)output_width());
     for (size_t i = 0, same; i < synk_value_count(tasks); i += same) {
         same = count_same(tasks, i);
         const struct synk_value *task = synk_value_at(tasks, i);
