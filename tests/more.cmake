@@ -23,6 +23,6 @@ foreach(source ${python_tests})
   string(REPLACE "test_" "" short ${name})
   add_test(NAME integration.${short} COMMAND Python3::Interpreter ${source})
   set_tests_properties(integration.${short} PROPERTIES
-    ENVIRONMENT "SYNK_BIN=${CMAKE_BINARY_DIR}/bin;SYNK_PATIENCE_S=${patience}"
+    ENVIRONMENT "SYNK_BIN=${CMAKE_BINARY_DIR}/bin;SYNK_PLUGINS=${CMAKE_BINARY_DIR}/tests/plugins;SYNK_PATIENCE_S=${patience}"
     SKIP_RETURN_CODE 77 TIMEOUT 600 LABELS integration)
 endforeach()

@@ -32,10 +32,12 @@ class Result:
 
 
 def alive(pid):
-    """Whether the process runs; a zombie does not."""
+    """Whether the process runs; a zombie does not, but its threads may for a while yet: until they
+    have ended, what it held open is held."""
     try:
         with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+            fields = stat.read().rsplit(")", 1)[1].split()
+            return fields[0] not in "ZX" or int(fields[17]) > 1
     except (FileNotFoundError, ProcessLookupError):
         return False
 
@@ -105,9 +107,10 @@ class SynkTest(unittest.TestCase):
 
     def spawn(self, *words, **options):
         environment = dict(os.environ, SYNK_DIR=self.dir, **options.pop("env", {}))
+        options.setdefault("stdout", subprocess.PIPE)
         return subprocess.Popen([os.path.join(BIN, words[0]), *words[1:]], env=environment,
-                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True, cwd=self.root, **options)
+                                stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                cwd=self.root, **options)
 
     def synk(self, *words, status=0, timeout=None, env=None):
         """Runs the command line; fails with its output when the exit status is another."""
