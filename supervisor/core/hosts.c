@@ -440,6 +440,8 @@ void hosts_timer(struct engine *engine)
                 host_remove(engine, host);
         } else if (silence >= config->lost_ms) {
             host_lose(engine, host, "it was not heard from");
+            if (host->is_local && host->pid == engine->local_pid)
+                local_host_hangs(engine);
         } else if (silence >= config->suspect_ms && host->state == HOST_UP) {
             host->state = HOST_SUSPECT;
             tell(engine, host, "suspect", NULL);
@@ -458,6 +460,8 @@ void hosts_timer(struct engine *engine)
             struct record *record = batch_add(&engine->effects->batch, RECORD_HOST);
             record->remove = true;
             record->host.name = keep_bytes(engine, bytes_str(expected->name));
+            if (strcmp(expected->name, "local") == 0)
+                local_host_hangs(engine);
             expected_done(engine, bytes_str(expected->name));
         }
     }

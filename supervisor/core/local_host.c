@@ -68,6 +68,15 @@ static void start_again(struct engine *engine, struct synk_bytes why)
     timers_set(&engine->timers, engine->now + engine->local_backoff_s * 1000, TIMER_SPAWN, 0, 0);
 }
 
+void local_host_hangs(struct engine *engine)
+{
+    if (!engine->local_pid || engine->shutdown)
+        return;
+    order_add(engine, ORDER_LOG, "the local worker host does not answer: killed pid=%lld",
+              (long long)engine->local_pid);
+    order_add(engine, ORDER_KILL_HOST, "silent");
+}
+
 void local_host_event(struct engine *engine, const struct input *input)
 {
     engine->local_starting = false;

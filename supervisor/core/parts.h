@@ -318,6 +318,9 @@ void retention_flush(struct engine *engine);
 /* local_host.c, shutdown.c */
 void local_host_start(struct engine *engine);
 void local_host_event(struct engine *engine, const struct input *input);
+/* It was given up on for its silence while its process is there: nobody else runs what it had on this
+ * machine, so it is killed, and its end starts another. */
+void local_host_hangs(struct engine *engine);
 void local_host_spawn(struct engine *engine);
 void request_shutdown(struct engine *engine, struct request *request);
 void shutdown_begin(struct engine *engine, int64_t grace_ms, bool keep_hosts);

@@ -384,6 +384,32 @@ static void the_local_host_is_restarted_with_intensity(void)
     fixture_fini(&f);
 }
 
+static void a_silent_local_host_is_killed(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    engine_free(f.engine);
+    f.config.local_slots = 2;
+    fixture_boot(&f);
+    fixture_hello(&f, 1, "local", 5, 2);
+    fixture_sync(&f, 1, NULL, 0);
+    fixture_input(&f, (struct input){.kind = INPUT_LOCAL_HOST, .pid = 105,
+                                     .local_event = LOCAL_HOST_STARTED});
+    fixture_pass(&f, 14000);
+    buf_append(&f.text, "", 1);
+    CU_ASSERT_PTR_NULL(strstr((char *)f.text.data, "\norder 1 "));
+    f.text.size--;
+    fixture_pass(&f, 2000);
+    buf_append(&f.text, "", 1);
+    CU_ASSERT_PTR_NOT_NULL(strstr((char *)f.text.data, "\norder 1 "));
+    f.text.size--;
+    fixture_input(&f, (struct input){.kind = INPUT_LOCAL_HOST, .pid = 105,
+                                     .local_event = LOCAL_HOST_EXITED,
+                                     .text = bytes_str("signal 9")});
+    CU_ASSERT_EQUAL(f.spawns, 2);
+    fixture_fini(&f);
+}
+
 static void a_clock_set_back_does_not_prolong_a_retry(void)
 {
     struct fixture f;
@@ -526,6 +552,7 @@ int main(int argc, char **argv)
         CASE(an_isolated_run_cancelled_in_its_pause_can_be_retried),
         CASE(kept_hosts_do_not_hold_a_shutdown),
         CASE(the_local_host_is_restarted_with_intensity),
+        CASE(a_silent_local_host_is_killed),
         CASE(a_clock_set_back_does_not_prolong_a_retry),
         CASE(an_isolated_worker_is_adopted),
         CASE(garbage_is_counted_and_dropped),
