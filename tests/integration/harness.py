@@ -73,7 +73,10 @@ class SynkTest(unittest.TestCase):
             return not self.processes()
 
         wait_until(none_left, "nothing of the test runs")
+        log = self.log()
         shutil.rmtree(self.root, ignore_errors=True)
+        for mark in ("Sanitizer", "runtime error", "assertion"):
+            self.assertNotIn(mark, log)
 
     def processes(self):
         """The live processes whose command line or environment names this test's directory."""

@@ -62,23 +62,32 @@ class Schedules(Unit):
         self.assertEqual(self.statuses("tick"), ["failed", "failed", "succeeded", "succeeded"])
 
     def test_what_was_missed_while_down_runs_once_or_never(self):
-        self.start(workers=[
-            {"id": "once", "command": "true", "intervalMs": 300, "catchUp": "once",
-             "status": "paused"},
-            {"id": "skip", "command": "true", "intervalMs": "1h", "catchUp": "skip"},
-            {"id": "held", "command": self.held("held"), "intervalMs": 300}])
-        self.synk("resume", "once")
-        wait_until(lambda: self.statuses("once"), "it runs")
+        interval, units = 1000, ("once", "skip", "all")
+        self.start(workers=[{"id": how, "command": "true", "intervalMs": interval, "catchUp": how}
+                            for how in units])
+        for how in units:
+            wait_until(lambda: self.created(how), "it runs")
+        first = {how: self.created(how)[0] for how in units}
         self.kill_supervisor()
-        before = time.time() * 1000
-        # Several intervals pass while nobody is there.
-        wait_until(lambda: time.time() * 1000 > before + 1300, "time passes")
+        # Shortly after a due time, so that the next is far away when the supervisor is back.
+        missed = max(first.values()) + 2.1 * interval
+        wait_until(lambda: time.time() * 1000 > missed, "time passes")
         self.up()
-        wait_until(lambda: len([at for at in self.created("once") if at > before + 1300]) > 2,
-                   "it goes on")
-        late = [at for at in self.created("once") if at > before + 350]
-        self.assertGreater(min(b - a for a, b in zip(late[1:], late[2:])), 150, late)
-        self.assertEqual(self.statuses("skip"), [])
+        back = [event["at"] for event in self.events("--type", "milestone")
+                if event["milestone"] == "storage:loaded"][-1]
+        gone_by = (back - first["once"]) // interval
+        for how in units:
+            wait_until(lambda: len([at for at in self.created(how) if at > back + 100]) >= 2,
+                       "it goes on")
+        late = {how: [at for at in self.created(how) if at > first[how] + interval / 2]
+                for how in units}
+        at_once = {how: len([at for at in late[how] if at < back + 50]) for how in units}
+        self.assertEqual((at_once["once"], at_once["skip"]), (1, 0), late)
+        self.assertIn(at_once["all"], (1, gone_by), late)  # no room, or queued one by one
+        for how in units:  # whatever was caught up, the times to come are where they were
+            for at in [at for at in late[how] if at > back + 100][:2]:
+                phase = (at - first[how]) % interval
+                self.assertLess(min(phase, interval - phase), 150, (how, late))
 
     def created(self, unit):
         return [run["createdAt"] for run in self.runs(unit)]
@@ -358,6 +367,45 @@ class Events(Unit):
         self.start([], [{"id": "deaf", "run": "test.deaf", "timeoutMs": 200}],
                    "--plugin-dir", PLUGINS)
         self.assertEqual(self.complete("deaf", "failed")["deaf"]["state"], "timed-out")
+
+
+class BadInput(Unit):
+    def test_what_cannot_be_is_refused_with_its_reason(self):
+        self.start([{"id": "p", "workers": [{"id": "a", "command": self.held("a")}]}])
+        run = self.begin("p")
+        self.until_exists("a.on")
+        for words, status, text in (
+                (["run", "p", "--payload", "{x"], 2, "payload"),
+                (["run", "p", "--slots", "3"], 2, "--local"),
+                (["run"], 2, "missing"),
+                (["wait", "p"], 4, "UNIT#N"),
+                (["wait", "p#77"], 4, "p#77"),
+                (["logs", "p"], 4, "UNIT#N"),
+                (["logs", run, "nobody"], 4, "nobody"),
+                (["logs", run, "--attempt", "x"], 2, "attempt"),
+                (["events", "--since", "now"], 2, "since"),
+                (["events", "--type", "nonsense"], 2, "nonsense"),
+                (["retry", run], 4, "not ended"),
+                (["pause", "nobody"], 4, "nobody"),
+                (["pause"], 2, ""),
+                (["cancel", "p"], None, ""),
+                (["explain", run, "nobody"], 4, "nobody"),
+                (["ls", "runs", "--status", "nonsense"], 2, "nonsense"),
+                (["ls", "nonsense"], 2, "nonsense"),
+                (["pool", "submit", "sim.noop", "--count", "0"], None, ""),
+                (["pool", "submit", "sim.noop", "--retries", "-1"], 2, "retries"),
+                (["apply", self.path("absent.yaml")], 2, "absent.yaml"),
+                (["apply"], 2, ""),
+                (["up", "--slots", "many"], 2, "slots"),
+        ):
+            with self.subTest(words):
+                result = self.synk(*words, status=status)
+                self.assertNotEqual(result.status, 0)
+                self.assertIn(text, result.err)
+                self.assertTrue(result.err.startswith("synk"), result.err)
+        self.write("a.go", "")
+        self.end(run, "succeeded")
+        self.assertIn("succeeded", self.synk("cancel", run).out)  # too late, and says so
 
 
 class Apply(Unit):

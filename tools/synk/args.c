@@ -108,7 +108,9 @@ static bool take_option(struct cli *cli, int argc, char **argv, int *index,
         value = argv[++*index];
     }
     if (!store(option, value)) {
-        usage(cli, "not a number:", value);
+        char problem[80];
+        snprintf(problem, sizeof(problem), "--%s takes a number, 0 or more, not", option->name);
+        usage(cli, problem, value);
         return false;
     }
     return true;

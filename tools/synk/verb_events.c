@@ -1,6 +1,7 @@
 /* synk events: the log of events, from any number on. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/limits.h"
 #include "tools/synk/output.h"
@@ -156,6 +157,25 @@ static int print_kept(const struct reader *reader, struct synk_client *client)
     return EXIT_DONE;
 }
 
+/* A type that there is not would be waited for in silence. */
+static bool types_are_known(const struct text_list *types)
+{
+    static const char *const known[] = {"start", "complete", "error",  "milestone", "updated", "run",
+                                        "skip",  "retry",    "cancel", "host",      "stale"};
+    const size_t count = sizeof(known) / sizeof(known[0]);
+    for (size_t i = 0; i < types->count; i++) {
+        size_t at = 0;
+        while (at < count && strcmp(types->items[i], known[at]) != 0)
+            at++;
+        if (at == count) {
+            fail(EXIT_USAGE, "there is no type of events '%s': see 'synk events --help'",
+                 types->items[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
 static int run(struct cli *cli, int argc, char **argv)
 {
     struct reader reader = {.cli = cli, .since = -1};
@@ -167,7 +187,7 @@ static int run(struct cli *cli, int argc, char **argv)
     };
     struct synk_client *client = NULL;
     int code = EXIT_USAGE;
-    if (args_parse(cli, argc, argv, options, 0, 0) < 0)
+    if (args_parse(cli, argc, argv, options, 0, 0) < 0 || !types_are_known(&reader.types))
         goto out;
     code = cli_open(cli, &client);
     if (!code)

@@ -83,7 +83,8 @@ static int run(struct cli *cli, int argc, char **argv)
 
 const struct verb verb_pool = {
     .name = "pool",
-    .arguments = "submit FUNCTION [--count N] [--payload JSON] [--wait]",
+    .arguments = "submit FUNCTION [--count N] [--payload JSON] [--retries N] [--retry-delay MS]\n"
+                 "                        [--timeout MS] [--wait]",
     .summary = "Submit tasks of a function, one or many",
     .help = "  FUNCTION          plugin.function, as worker hosts have it\n"
             "  --count N         so many tasks (1)\n"
