@@ -567,8 +567,21 @@ void run_check(struct engine *engine, struct run *run)
         finish(engine, run);
 }
 
+/* Takes back what `account` counted: a run that is resumed is one run still. */
+static void unaccount(struct engine *engine, const struct run *run)
+{
+    struct unit *unit = run->unit;
+    if (run->status == RUN_SKIPPED || !run->started_at)
+        return;
+    /* A unit that was removed and made anew since then counts from 0. */
+    unit->run_count -= unit->run_count > 0;
+    unit->success_count -= run->status == RUN_SUCCEEDED && unit->success_count > 0;
+    unit_touch(engine, unit);
+}
+
 void run_resume_finished(struct engine *engine, struct run *run)
 {
+    unaccount(engine, run);
     /* Back among the living: run_unlink_finished takes it out of the tables, run_name puts it in. */
     run_unlink_finished(engine, run);
     free(run->label);

@@ -472,9 +472,11 @@ class Apply(Unit):
     def test_a_hundred_thousand_workers(self):
         count = 100000
         self.start(slots=2)
-        self.write("many.json", json.dumps({"processes": [{
-            "id": "many", "runMode": "parallel",
-            "workers": [{"id": f"w{i}", "run": "sim.noop"} for i in range(count)]}]}))
+        middle = [f"w{i}" for i in range(count - 2)]
+        self.write("many.json", json.dumps({"processes": [{"id": "many", "workers": [
+            {"id": "root", "run": "sim.noop"},
+            *({"id": name, "run": "sim.noop", "dependsOn": ["root"]} for name in middle),
+            {"id": "join", "run": "sim.noop", "dependsOn": middle}]}]}))
         began = time.monotonic()
         self.synk("apply", self.path("many.json"))
         applied = time.monotonic()

@@ -313,6 +313,47 @@ class Commands(Workflow):
         self.assertIn(tasks["exits"]["state"], ("quarantined", "failed"))
 
 
+class LocalAndPool(Workflow):
+    def test_a_local_run_takes_slots_plugins_and_writes_its_events(self):
+        if not PLUGINS:
+            self.skipTest("SYNK_PLUGINS names no folder of plugins")
+        path = self.write("two.json", json.dumps({"workers": [
+            {"id": "greet", "run": "test.greet", "payload": {"who": "you"}},
+            {"id": "echo", "command": "cat $SYNK_INPUT", "output": "json"}]}))
+        refused = self.synk("run", "--local", path, status=2)
+        self.assertIn("greet, echo", refused.err)
+        events = self.path("events")
+        run = self.synk("run", "--local", path, "greet", "--plugin-dir", PLUGINS, "--slots", 1,
+                        "--events", events, "--json").json()
+        self.assertEqual(run["tasks"][0]["result"], {"greeted": "you"})
+        written = [json.loads(line) for line in self.read("events").splitlines()]
+        self.assertIn("greeting", [event.get("milestone") for event in written])
+        numbers = [event["seq"] for event in written]
+        self.assertEqual(numbers, list(range(numbers[0], numbers[0] + len(numbers))))
+        run = self.synk("run", "--local", path, "echo", "--payload", '{"a": [1]}', "--json").json()
+        self.assertEqual(run["tasks"][0]["result"]["params"], {"a": [1]})
+        self.synk("run", "--local", path, "nobody", status=4)
+        self.synk("run", "--local", path, "echo", "--events", "/nowhere/x", status=2)
+
+    def test_submitted_tasks_are_tried_again_and_limited(self):
+        self.up()
+        self.synk("pool", "submit", "sim.fail", "--count", 3, "--retries", 2, "--retry-delay", 20,
+                  "--wait", status=1)
+        tasks = self.show("pool#1", "--attempts")["tasks"]
+        self.assertEqual([task["attempts"] for task in tasks], [3] * 3)
+        for task in tasks:
+            first, second = task["attemptList"][:2]
+            self.assertGreaterEqual(second["startedAt"] - first["endedAt"], 18)
+        self.synk("pool", "submit", "sim.sleep", "--payload", '{"ms": 600000}', "--timeout", 100,
+                  "--wait", status=1)
+        self.assertEqual(self.show("pool#2")["tasks"][0]["state"], "timed-out")
+        self.synk("pool", "submit", "sim.echo", "--payload", '{"a": 1}', "--wait")
+        self.synk("retry", "pool#1", "nobody", status=4)
+        self.synk("retry", "pool#1", "1")
+        self.synk("wait", "pool#1", status=1)
+        self.assertEqual([task["attempts"] for task in self.show("pool#1")["tasks"]], [3, 6, 3])
+
+
 class Tries(Workflow):
     def attempts(self, run, worker):
         return self.tasks(run, "--attempts")[worker]["attemptList"]
@@ -421,6 +462,8 @@ class Tries(Workflow):
         self.end(run, "succeeded")
         self.assertEqual(sorted(self.lines("said")), ["a", "b", "c"])
         self.assertIn("0 tasks", self.synk("retry", run).out)
+        unit = self.show("g")
+        self.assertEqual((unit["runCount"], unit["successCount"]), (1, 1))
 
     def test_cancel_of_what_is_queued_runs_and_waits_for_a_retry(self):
         self.start([{"id": "p", "workers": [{"id": "a", "command": self.held("a")},
