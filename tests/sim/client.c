@@ -112,7 +112,7 @@ static void pack_process(struct world *world, unsigned unit, struct buf *out)
     static const char *const overlaps[] = {"queue", "skip", "allow", "cancel"};
     uint64_t draw = random_next(&world->random);
     bool graph = world->plan.graphs_only || draw % 4 != 0;
-    bool parallel = (draw >> 4) % 6 == 0,
+    bool parallel = (draw >> 4) % 6 == 0 && !graph,
          hooks = unit + 1 < world->unit_count && (draw >> 8) % 4 == 0;
     bool overlap = (draw >> 12) % 4 == 0, deadline = (draw >> 16) % 16 == 0;
     unsigned workers = 1 + (unsigned)(random_next(&world->random) % 12);
@@ -120,7 +120,7 @@ static void pack_process(struct world *world, unsigned unit, struct buf *out)
         workers *= 6;
     /* Not with what could pile up faster than hosts work it off. */
     bool scheduled = world->plan.schedules && (draw >> 44) % 3 == 0 && !hooks && !overlap;
-    bool failures = (draw >> 48) % 8 == 0;
+    bool failures = (draw >> 48) % 8 == 0 && !graph;
     pack_map(out, 2u + !graph + parallel + hooks + overlap + deadline + scheduled + failures);
     if (scheduled) {
         pack_key(out, "intervalMs");
