@@ -355,11 +355,12 @@ static void checkpoint(struct sqlite *sqlite)
 static bool upkeep_file(void *backend, bool idle)
 {
     struct sqlite *sqlite = backend;
-    bool more = sqlite_remove_slice(sqlite, idle);
-    if (sqlite->broken.status == SYNK_OK &&
-        sqlite->wal_pages >= (idle ? CHECKPOINT_IDLE_PAGES : CHECKPOINT_PAGES))
-        checkpoint(sqlite);
-    return more;
+    if (sqlite->broken.status != SYNK_OK ||
+        sqlite->wal_pages < (idle ? CHECKPOINT_IDLE_PAGES : CHECKPOINT_PAGES))
+        return sqlite_remove_slice(sqlite, idle);
+    /* Not both at a time: a job may be waiting by now. */
+    checkpoint(sqlite);
+    return true;
 }
 
 static bool upkeep_memory(void *backend, bool idle)

@@ -117,7 +117,7 @@ int sqlite_bind_text(sqlite3_stmt *statement, int index, struct synk_bytes text)
 int sqlite_bind_blob(sqlite3_stmt *statement, int index, struct synk_bytes blob);
 
 enum synk_status sqlite_commit(void *backend, const struct batch *batch, struct synk_error *error);
-/* sqlite_retain.c: removes what may go, in slices of one transaction that take some ten milliseconds. */
+/* sqlite_retain.c: removes what may go, in slices that take some ten milliseconds each. */
 /* Reads what an earlier life left to do. An SQLite code, like those below. */
 int sqlite_removal_init(struct sqlite *sqlite);
 /* Within a commit: takes the bounds, and removes the first slice's worth of runs. */

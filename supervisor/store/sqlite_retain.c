@@ -14,12 +14,12 @@
 #include "supervisor/core/states.h"
 
 enum {
-    /* Removing a row of a task takes about 2 µs, a run's about 20 µs with its indexes, a page of 4 KiB
-     * about as much: a slice takes some 20 ms. */
+    /* Removing a row of a task takes about 1 µs, a run's with its indexes about 5 µs, a page of a large
+     * value more than 10 µs: with its sync, a slice takes some 10 ms. */
     SLICE_ROWS = 5000,
     SLICE_RUNS = 500,
     RUN_ROWS = SLICE_ROWS / SLICE_RUNS,
-    SLICE_BYTES = 4 << 20,
+    SLICE_BYTES = 2 << 20,
     /* Under full load one slice comes after so many jobs: a tenth of the time or less. */
     BUSY_TURNS = 16,
 };

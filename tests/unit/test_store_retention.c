@@ -200,7 +200,7 @@ static void a_slice_is_bounded_in_bytes(void)
     add_tasks(&fixture, 1, 10, bytes_of(result, 1 << 20));
     retain(&fixture, (struct retention){.runs_before = 200});
     CU_ASSERT(memory_store_ops.upkeep(fixture.sqlite, true));
-    ROWS("SELECT count(*) FROM tasks", "6");
+    ROWS("SELECT count(*) FROM tasks", "8");
     rest(&fixture);
     ROWS("SELECT count(*) FROM tasks", "0");
     free(result);
