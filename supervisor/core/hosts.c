@@ -247,8 +247,11 @@ static void hello(struct engine *engine, const struct input *input)
     }
     struct host *bound = host_of_peer(engine, input->peer);
     struct host *host = host_find(engine, hello.name);
-    /* A host whose attempts a shutdown waits for may come back and tell how they ended. */
-    if (engine->shutdown && (!host || !host->flight_count)) {
+    /* A host whose attempts a shutdown waits for may come back and tell how they ended; the local one is
+     * let in to be told to leave. */
+    bool is_left = engine->local_pid && !engine->shutdown_keeps_hosts &&
+                   bytes_equal(hello.name, bytes_str("local"));
+    if (engine->shutdown && !is_left && (!host || !host->flight_count)) {
         refuse(engine, input->peer, "shutting down");
         return;
     }

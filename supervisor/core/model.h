@@ -358,7 +358,13 @@ struct work {
     uint32_t task;
 };
 
-enum shutdown_phase { SHUTDOWN_NO, SHUTDOWN_DRAINING, SHUTDOWN_KILLING, SHUTDOWN_DONE };
+enum shutdown_phase {
+    SHUTDOWN_NO,
+    SHUTDOWN_DRAINING, /* running work may finish */
+    SHUTDOWN_KILLING,  /* the grace is over: its attempts are being killed */
+    SHUTDOWN_LEAVING,  /* no work is left; the local host's process has yet to end */
+    SHUTDOWN_DONE,
+};
 
 struct engine {
     struct engine_config config;

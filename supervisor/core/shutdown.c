@@ -1,7 +1,8 @@
 /*
  * Shutdown: dispatch stops at once, hosts finish what they have started. When the grace is over
  * what is left is killed and goes back to ready, uncounted; it runs again after the next start.
- * Hosts that are kept go on, and are adopted then.
+ * Hosts that are kept go on, and are adopted then. Otherwise the local host is waited for until its
+ * process has ended: one that has not said hello yet is let in, to be told to leave.
  */
 #include <stdlib.h>
 
@@ -62,17 +63,39 @@ void shutdown_timer(struct engine *engine)
         }
         engine->shutdown_until = engine->now + SHUTDOWN_KILL_MS;
         timers_set(&engine->timers, engine->shutdown_until, TIMER_SHUTDOWN, 0, 0);
-    } else if (engine->shutdown == SHUTDOWN_KILLING) {
-        /* What did not answer is left to the next start; it has no record as dispatched. */
-        engine->shutdown_keeps_hosts = true;
+        return;
     }
+    /* What did not answer is left to the next start; it has no record as dispatched. */
+    if (engine->local_pid)
+        order_add(engine, ORDER_KILL_HOST, "it does not leave");
+    engine->shutdown_keeps_hosts = true;
+}
+
+/* Whether the local host's process still has to end, and sees to it. */
+static bool local_host_leaves(struct engine *engine)
+{
+    if (!engine->local_pid && !engine->local_starting)
+        return false;
+    if (engine->shutdown == SHUTDOWN_LEAVING)
+        return true;
+    const struct host *host = host_find(engine, bytes_str("local"));
+    bool told = host && host->connected && host->draining;
+    if (!told && engine->shutdown == SHUTDOWN_DRAINING)
+        return true;
+    if (!told && engine->local_pid)
+        order_add(engine, ORDER_KILL_HOST, "it was not heard from within the grace");
+    engine->shutdown = SHUTDOWN_LEAVING;
+    engine->shutdown_until = engine->now + SHUTDOWN_KILL_MS;
+    timers_set(&engine->timers, engine->shutdown_until, TIMER_SHUTDOWN, 0, 0);
+    return true;
 }
 
 void shutdown_check(struct engine *engine)
 {
     if (engine->shutdown == SHUTDOWN_NO || engine->shutdown == SHUTDOWN_DONE)
         return;
-    if (engine->counts.dispatched_tasks && !engine->shutdown_keeps_hosts)
+    if (!engine->shutdown_keeps_hosts &&
+        (engine->counts.dispatched_tasks || local_host_leaves(engine)))
         return;
     engine->shutdown = SHUTDOWN_DONE;
     for (struct waiter *waiter = engine->shutdown_waiters; waiter; waiter = waiter->next) {

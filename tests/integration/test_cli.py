@@ -194,6 +194,12 @@ workers:
         self.synk("up", "--detach", "--state", f"sqlite:{copy}")
         self.assertEqual(self.synk("show", "branch#1", "--json").json()["status"], "succeeded")
 
+    def test_down_right_after_up_leaves_nothing(self):
+        for _ in range(10):
+            self.up()
+            self.synk("down")
+            self.assertEqual(self.processes(), [])
+
     def test_shutdown_lets_running_work_finish(self):
         self.write("slow.yaml", f"workers: [{{id: slow, command: 'echo > {self.path('on')};"
                                 f" while [ ! -e {self.path('go')} ]; do sleep 0.02; done;"

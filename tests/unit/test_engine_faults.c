@@ -384,6 +384,27 @@ static void the_local_host_is_restarted_with_intensity(void)
     fixture_fini(&f);
 }
 
+static void a_shutdown_waits_for_a_local_host_that_is_still_coming(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    engine_free(f.engine);
+    f.config.local_slots = 2;
+    fixture_boot(&f);
+    fixture_input(&f, (struct input){.kind = INPUT_LOCAL_HOST, .pid = 105,
+                                     .local_event = LOCAL_HOST_STARTED});
+    uint64_t asked = fixture_ask(&f, 1, MSG_SHUTDOWN, "{\"graceMs\":10000}");
+    CU_ASSERT_PTR_NULL(fixture_reply(&f, asked));
+    fixture_host(&f, 1, "local", 2);
+    CU_ASSERT_PTR_NULL(fixture_reply(&f, asked));
+    fixture_input(&f, (struct input){.kind = INPUT_LOCAL_HOST, .pid = 105,
+                                     .local_event = LOCAL_HOST_EXITED,
+                                     .text = bytes_str("exit status 0")});
+    CU_ASSERT_PTR_NOT_NULL(fixture_reply(&f, asked));
+    CU_ASSERT_EQUAL(f.exits, 1);
+    fixture_fini(&f);
+}
+
 static void a_silent_local_host_is_killed(void)
 {
     struct fixture f;
@@ -547,6 +568,7 @@ int main(int argc, char **argv)
         CASE(a_clock_set_forward_does_not_expire_keys),
         CASE(a_store_that_is_down_refuses_changes),
         CASE(shutdown_waits_then_kills),
+        CASE(a_shutdown_waits_for_a_local_host_that_is_still_coming),
         CASE(a_second_shutdown_shortens_the_grace),
         CASE(a_host_that_reconnects_during_a_shutdown_tells_its_results),
         CASE(an_isolated_run_cancelled_in_its_pause_can_be_retried),
