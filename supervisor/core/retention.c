@@ -1,11 +1,11 @@
 /*
- * Retention: what may go of what has ended. The store does it, by its own tables, since it alone knows
- * everything that is kept; the engine tells it the bounds, every few seconds while things happen.
- * Memory keeps the summaries of the latest finished runs, in the order of their ends, and drops by the
- * same bounds, so that it never answers for a run that the store has removed.
+ * Retention: what may go of what has ended. The store does it, by its own tables, since it alone
+ * knows everything that is kept; the engine tells it the bounds, every few seconds while things
+ * happen. Memory keeps the summaries of the latest finished runs, in the order of their ends, and
+ * drops by the same bounds, so that it never answers for a run that the store has removed.
  *
- * Invariant: the store is not told while a finished run is being loaded, since that run may be about
- * to go on. It is told in the tick's own batch, behind the records of the runs that go on.
+ * Invariant: the store is not told while a finished run is being loaded, since that run may be
+ * about to go on. It is told in the tick's own batch, behind the records of the runs that go on.
  */
 #include "supervisor/core/parts.h"
 
@@ -20,8 +20,8 @@ void retention_drop(struct engine *engine, struct run *run)
 /* Drops summaries beyond the latest `most` and those of runs that ended before. */
 static void trim_memory(struct engine *engine, uint64_t most, int64_t before)
 {
-    while (engine->finished_first && (engine->finished_count > most ||
-                                      engine->finished_first->ended_at < before)) {
+    while (engine->finished_first &&
+           (engine->finished_count > most || engine->finished_first->ended_at < before)) {
         struct run *run = engine->finished_first;
         if (run->dirty || run->tasks)
             return;

@@ -6,8 +6,6 @@
  */
 #include "supervisor/store/sqlite.h"
 
-#include <stdlib.h>
-
 /* Binds the parameters of one row one after the other. */
 struct binder {
     sqlite3_stmt *statement;
@@ -215,21 +213,6 @@ static int remove_record(struct sqlite *sqlite, const struct record *record)
     return code;
 }
 
-/* Drops the event batches that end at or below the decimal number. */
-static int trim_events(struct sqlite *sqlite, struct synk_bytes value)
-{
-    char text[24] = "";
-    if (value.size == 0 || value.size >= sizeof(text))
-        return SQLITE_OK;
-    memcpy(text, value.data, value.size);
-    int code = sqlite_run(sqlite_statement(sqlite, STATEMENT_KEEP_LAST_EVENT));
-    sqlite3_stmt *statement = sqlite_statement(sqlite, STATEMENT_TRIM_EVENTS);
-    if (code != SQLITE_OK || !statement)
-        return SQLITE_ERROR;
-    sqlite3_bind_int64(statement, 1, strtoll(text, NULL, 10));
-    return sqlite_run(statement);
-}
-
 static int put_record(struct sqlite *sqlite, const struct record *record)
 {
     int code = SQLITE_OK;
@@ -240,11 +223,7 @@ static int put_record(struct sqlite *sqlite, const struct record *record)
         return SQLITE_ERROR;
     put_record_key(&binder, record);
     put_rest(&binder, record);
-    code = sqlite_run(binder.statement);
-    if (code == SQLITE_OK && record->kind == RECORD_META &&
-        bytes_equal(record->meta.name, bytes_str("trim_events")))
-        code = trim_events(sqlite, record->meta.value);
-    return code;
+    return sqlite_run(binder.statement);
 }
 
 static int put_events(struct sqlite *sqlite, const struct batch *batch)

@@ -1,9 +1,10 @@
 /*
  * Removing what may go, oldest first, without holding up commits.
  *
- * A run goes in two steps: its row moves to removed_runs, so that no question finds it any more; its
- * tasks and attempts, which may be millions, follow in slices. Events go by whole batches. A version
- * of a definition goes when it is not in force and no run that is kept has it, its workers first.
+ * A run goes in two steps: its row moves to removed_runs, so that no question finds it any more;
+ * its tasks and attempts, which may be millions, follow in slices. Events go by whole batches. A
+ * version of a definition goes when it is not in force and no run that is kept has it, its workers
+ * first.
  *
  * Invariants: a slice is one transaction and bounded in rows and bytes, whatever the run. Runs that
  * have not ended are never taken. `removal` describes what is committed: it is put back when a
@@ -14,8 +15,8 @@
 #include "supervisor/core/states.h"
 
 enum {
-    /* Removing a row of a task takes about 1 µs, a run's with its indexes about 5 µs, a page of a large
-     * value more than 10 µs: with its sync, a slice takes some 10 ms. */
+    /* Removing a row of a task takes about 1 µs, a run's with its indexes about 5 µs, a page of a
+     * large value more than 10 µs: with its sync, a slice takes some 10 ms. */
     SLICE_ROWS = 5000,
     SLICE_RUNS = 500,
     RUN_ROWS = SLICE_ROWS / SLICE_RUNS,
@@ -74,7 +75,8 @@ int sqlite_count_run(struct sqlite *sqlite, const struct run_record *run, bool r
     bool found;
     sqlite3_stmt *statement = prepare(&slice, STATEMENT_GET_RUN_STATUS, (int64_t)run->run);
     int code = get_row(statement, &found);
-    bool was_final = found && run_status_is_final((enum run_status)sqlite3_column_int(statement, 0));
+    bool was_final =
+        found && run_status_is_final((enum run_status)sqlite3_column_int(statement, 0));
     sqlite3_reset(statement);
     bool is_final = !remove && run_status_is_final(run->status);
     removal->finished_runs += is_final;
@@ -111,8 +113,9 @@ static int remove_runs(struct slice *slice)
         int64_t run = found ? sqlite3_column_int64(statement, 0) : 0;
         int64_t ended_at = found ? sqlite3_column_int64(statement, 1) : 0;
         sqlite3_reset(statement);
-        bool is_past = found && ((bounds->keep_runs && removal->finished_runs > bounds->keep_runs) ||
-                                 ended_at < bounds->runs_before);
+        bool is_past =
+            found && ((bounds->keep_runs && removal->finished_runs > bounds->keep_runs) ||
+                      ended_at < bounds->runs_before);
         if (code == SQLITE_OK && is_past)
             code = remove_run(slice, run);
         else
@@ -121,8 +124,8 @@ static int remove_runs(struct slice *slice)
     return code;
 }
 
-/* Bounds what is removed next to what the slice has left: *ret_last is the number of the last row to
- * go, the statement's first column; its second is the row's bytes. Resets the statement. */
+/* Bounds what is removed next to what the slice has left: *ret_last is the number of the last row
+ * to go, the statement's first column; its second is the row's bytes. Resets the statement. */
 static int measure(struct slice *slice, sqlite3_stmt *sizes, int64_t *ret_last, bool *ret_all)
 {
     bool found = true;
@@ -189,7 +192,8 @@ static int remove_events(struct slice *slice)
     uint64_t first, last;
     if (sqlite_event_bounds(slice->sqlite, &first, &last, NULL) != SYNK_OK)
         return SQLITE_ERROR;
-    uint64_t upto = bounds->keep_events && last > bounds->keep_events ? last - bounds->keep_events : 0;
+    uint64_t upto =
+        bounds->keep_events && last > bounds->keep_events ? last - bounds->keep_events : 0;
     int code = SQLITE_OK;
     bool keeps_number = false;
     while (code == SQLITE_OK && removal->events_open && !is_over(slice)) {
@@ -210,7 +214,7 @@ static int remove_events(struct slice *slice)
             code = sqlite_run(sqlite_statement(slice->sqlite, STATEMENT_KEEP_LAST_EVENT));
         keeps_number = true;
         if (code == SQLITE_OK)
-            code = sqlite_run(prepare(slice, STATEMENT_TRIM_EVENTS, number));
+            code = sqlite_run(prepare(slice, STATEMENT_DROP_EVENTS, number));
         slice->rows -= RUN_ROWS;
     }
     return code;

@@ -124,7 +124,7 @@ const char *const sqlite_sql[STATEMENTS] = {
     [STATEMENT_KEEP_LAST_EVENT] =
         "REPLACE INTO meta SELECT 'store.last_event', CAST(CAST(last AS TEXT) AS BLOB) FROM"
         " event_batches ORDER BY last DESC LIMIT 1",
-    [STATEMENT_TRIM_EVENTS] = "DELETE FROM event_batches WHERE last<=?",
+    [STATEMENT_DROP_EVENTS] = "DELETE FROM event_batches WHERE last=?",
     [STATEMENT_EVENT_BOUNDS] =
         "SELECT (SELECT first FROM event_batches ORDER BY last LIMIT 1),"
         " (SELECT max(last) FROM event_batches),"

@@ -5,8 +5,8 @@
  * taken back) or the writer, and changes sides only under the mutex. Jobs run, and are answered, in
  * the order in which they were handed in. `wake` is called once for any number of answers that the
  * owner has not asked for yet. The upkeep of the backend comes after the answer was handed over, so
- * that nobody waits for a checkpoint who does not need it; more of it is done while no job comes, but
- * not once somebody waits for the writer to rest.
+ * that nobody waits for a checkpoint who does not need it; more of it is done while no job comes,
+ * but not once somebody waits for the writer to rest.
  */
 #include "supervisor/store/writer.h"
 

@@ -1,4 +1,5 @@
-/* When the engine tells the store what may go, with which bounds, and what it then forgets itself. */
+/* When the engine tells the store what may go, with which bounds, and what it then forgets itself.
+ */
 #include "tests/support/engine_fixture.h"
 
 static size_t count_text(struct fixture *f, const char *part)
@@ -123,7 +124,10 @@ static void a_version_outlives_the_summaries_of_its_runs(void)
 
 int main(int argc, char **argv)
 {
-#define CASE(name) {#name, name}
+#define CASE(name)                                                                                 \
+    {                                                                                              \
+#name, name                                                                                \
+    }
     static const struct unit_case cases[] = {
         CASE(the_store_is_told_while_things_happen),
         CASE(not_while_a_run_may_go_on),

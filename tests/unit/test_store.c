@@ -1002,31 +1002,6 @@ static void test_fetch_events(void)
     close_store(&fixture);
 }
 
-static void test_trimmed_events(void)
-{
-    struct fixture fixture;
-    struct batch batch;
-    batch_init(&batch);
-    open_store(&fixture, uri_of("trim"));
-    commit_events(&fixture, 1, 3);
-    commit_events(&fixture, 4, 8);
-    add_meta(&batch, "trim_events", "5");
-    commit(&fixture, &batch);
-    struct query query = {.kind = QUERY_EVENTS};
-    CU_ASSERT_STRING_EQUAL(fetch(&fixture, &query), "4 5 6 7 8 \"next\":8,\"head\":8,\"first\":4}");
-    batch_clear(&batch);
-    add_meta(&batch, "trim_events", "8");
-    commit(&fixture, &batch);
-    close_store(&fixture);
-    /* Numbers go on where they were, though no event is left. */
-    open_store(&fixture, uri_of("trim"));
-    CU_ASSERT_STRING_EQUAL(load(&fixture), "meta trim_events=8\n");
-    CU_ASSERT_EQUAL(fixture.last_event, 8);
-    CU_ASSERT_STRING_EQUAL(fetch(&fixture, &query), "\"next\":8,\"head\":8,\"first\":9}");
-    close_store(&fixture);
-    batch_fini(&batch);
-}
-
 static void test_run_is_loaded_again(void)
 {
     struct fixture fixture;
@@ -1160,7 +1135,6 @@ int main(int argc, char **argv)
         {"page-ends-before-the-frame-does", test_page_ends_before_the_frame_does},
         {"list-runs", test_list_runs},
         {"fetch-events", test_fetch_events},
-        {"trimmed-events", test_trimmed_events},
         {"run-is-loaded-again", test_run_is_loaded_again},
         {"values-and-order", test_values_and_order},
         {"backup", test_backup},

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/value.h"
 #include "supervisor/core/states.h"
 #include "supervisor/store/sqlite.h"
 #include "supervisor/store/writer.h"
@@ -70,8 +71,8 @@ static const char *rows(const struct fixture *fixture, const char *sql)
 
 #define ROWS(sql, expected) CU_ASSERT_STRING_EQUAL(rows(&fixture, sql), expected)
 
-static void add_run(struct fixture *fixture, uint64_t run, uint32_t version,
-                    enum run_status status, int64_t ended_at)
+static void add_run(struct fixture *fixture, uint64_t run, uint32_t version, enum run_status status,
+                    int64_t ended_at)
 {
     struct record *record = batch_add(&fixture->batch, RECORD_RUN);
     record->run = (struct run_record){.run = run,
@@ -276,6 +277,20 @@ static void events_go_by_age_and_by_count(void)
     sqlite_event_bounds(fixture.sqlite, &first, &last, NULL);
     CU_ASSERT_EQUAL(first, 101);
     CU_ASSERT_EQUAL(last, 100);
+    /* Nothing to read, and where to go on. */
+    struct query query = {.kind = QUERY_EVENTS, .from_event = 12};
+    struct arena arena = {0};
+    struct buf body = {0};
+    struct store_answer answer = {0};
+    CU_ASSERT_EQUAL(sqlite_query(fixture.sqlite, &query, &arena, &body, &answer, NULL), SYNK_OK);
+    struct synk_document *document = NULL;
+    CU_ASSERT_EQUAL(synk_document_decode(buf_bytes(&body), &document, NULL), SYNK_OK);
+    const struct synk_value *root = synk_document_root(document);
+    CU_ASSERT_EQUAL(synk_value_int(synk_value_get(root, "first"), 0), 101);
+    CU_ASSERT_EQUAL(synk_value_int(synk_value_get(root, "next"), 0), 100);
+    synk_document_free(document);
+    buf_fini(&body);
+    arena_fini(&arena);
     end(&fixture);
 }
 
@@ -413,7 +428,10 @@ static void the_writer_goes_on_while_idle_and_rests_when_told(void)
 
 int main(int argc, char **argv)
 {
-#define CASE(name) {#name, name}
+#define CASE(name)                                                                                 \
+    {                                                                                              \
+#name, name                                                                                \
+    }
     static const struct unit_case cases[] = {
         CASE(runs_go_by_count_in_the_order_of_their_ends),
         CASE(runs_go_by_age),
