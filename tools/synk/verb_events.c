@@ -160,8 +160,9 @@ static int print_kept(const struct reader *reader, struct synk_client *client)
 /* A type that there is not would be waited for in silence. */
 static bool types_are_known(const struct text_list *types)
 {
-    static const char *const known[] = {"start", "complete", "error",  "milestone", "updated", "run",
-                                        "skip",  "retry",    "cancel", "host",      "stale"};
+    static const char *const known[] = {"start",   "complete", "error", "milestone",
+                                        "updated", "run",      "skip",  "retry",
+                                        "cancel",  "host",     "stale"};
     const size_t count = sizeof(known) / sizeof(known[0]);
     for (size_t i = 0; i < types->count; i++) {
         size_t at = 0;
