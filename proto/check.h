@@ -18,10 +18,10 @@ struct check_limits {
 extern const struct check_limits check_message_limits;
 
 /*
- * Whether `bytes` are exactly one MessagePack value within the limits: counts that cannot exceed the
- * bytes left, strings that are UTF-8 (no NUL inside map keys), map keys that are strings, no ext
- * types, no trailing bytes.
- * Fails with SYNK_PROTOCOL (malformed) or SYNK_TOO_LARGE (a limit), the byte offset in the text.
+ * Whether `bytes` are exactly one MessagePack value within the limits: counts that cannot exceed
+ * the bytes left, strings that are UTF-8 (no NUL inside map keys), map keys that are strings, no
+ * ext types, no trailing bytes. Fails with SYNK_PROTOCOL (malformed) or SYNK_TOO_LARGE (a limit),
+ * the byte offset in the text.
  */
 enum synk_status check_value(struct synk_bytes bytes, const struct check_limits *limits,
                              struct synk_error *error);

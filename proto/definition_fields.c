@@ -93,7 +93,7 @@ static enum synk_status read_integer(struct validation *v, const struct field *f
 static enum synk_status parse_u32(struct validation *v, const struct field *field,
                                   const struct node *node, struct draft *draft)
 {
-    int64_t value;
+    int64_t value = 0;
     enum synk_status status = read_integer(v, field, node, &value);
     if (!status)
         *(uint32_t *)target(field, draft) = (uint32_t)value;
@@ -103,7 +103,7 @@ static enum synk_status parse_u32(struct validation *v, const struct field *fiel
 static enum synk_status parse_i32(struct validation *v, const struct field *field,
                                   const struct node *node, struct draft *draft)
 {
-    int64_t value;
+    int64_t value = 0;
     enum synk_status status = read_integer(v, field, node, &value);
     if (!status)
         *(int32_t *)target(field, draft) = (int32_t)value;
@@ -113,7 +113,7 @@ static enum synk_status parse_i32(struct validation *v, const struct field *fiel
 static enum synk_status parse_u64(struct validation *v, const struct field *field,
                                   const struct node *node, struct draft *draft)
 {
-    int64_t value;
+    int64_t value = 0;
     enum synk_status status = read_integer(v, field, node, &value);
     if (!status)
         *(uint64_t *)target(field, draft) = (uint64_t)value;
@@ -125,14 +125,14 @@ static enum synk_status parse_ms(struct validation *v, const struct field *field
                                  const struct node *node, struct draft *draft)
 {
     if (node->kind != NODE_STRING) {
-        int64_t value;
+        int64_t value = 0;
         enum synk_status status = read_integer(v, field, node, &value);
         if (!status)
             *(int64_t *)target(field, draft) = value;
         return status;
     }
     struct synk_error inner;
-    int64_t value;
+    int64_t value = 0;
     if (definition_duration(node->text, &value, &inner)) {
         char what[64];
         snprintf(what, sizeof(what), "'%s'", field->name);

@@ -1,10 +1,10 @@
 /*
- * Expressions in definitions (`condition`, `retryDelayMs`, `${{ }}`): Lua 5.4 expressions in a closed
- * sandbox. The plain types here are for everyone; expression.c (Lua) implements them for the shell,
- * the validator and the simulator, and the core reaches it only through a struct evaluator.
+ * Expressions in definitions (`condition`, `retryDelayMs`, `${{ }}`): Lua 5.4 expressions in a
+ * closed sandbox. The plain types here are for everyone; expression.c (Lua) implements them for the
+ * shell, the validator and the simulator, and the core reaches it only through a struct evaluator.
  *
- * An evaluation is a pure function of its source and bindings: no clock, no randomness, no iteration
- * order, no I/O; at most LIMIT_EXPRESSION_INSTRUCTIONS and LIMIT_EXPRESSION_MEMORY_BYTES.
+ * An evaluation is a pure function of its source and bindings: no clock, no randomness, no
+ * iteration order, no I/O; at most LIMIT_EXPRESSION_INSTRUCTIONS and LIMIT_EXPRESSION_MEMORY_BYTES.
  */
 #ifndef PROTO_EXPRESSION_H
 #define PROTO_EXPRESSION_H
@@ -60,8 +60,8 @@ struct evaluator {
 /* How the validator checks. */
 struct expression_checker {
     void *context;
-    /* Compiles the source; fails with SYNK_INVALID naming the column. `! && || != =>` are named with
-     * their Lua spelling. ret_uses is a set of enum expression_uses. */
+    /* Compiles the source; fails with SYNK_INVALID naming the column. `! && || != =>` are named
+     * with their Lua spelling. ret_uses is a set of enum expression_uses. */
     enum synk_status (*check)(void *context, struct synk_bytes source, unsigned *ret_uses,
                               struct synk_error *error);
     /* The same for every "${{ }}" in one string; *ret_found = how many there are. */

@@ -50,7 +50,7 @@ enum synk_status expression_check_template(void *context, struct synk_bytes text
     unsigned uses = 0;
     size_t found = 0, position = 0;
     while (position < text.size) {
-        struct template_part part;
+        struct template_part part = {0};
         unsigned part_uses = 0;
         enum synk_status status = next_part(text, &position, &part, error);
         if (status != SYNK_OK)
@@ -107,7 +107,7 @@ static enum synk_status expand_string(struct expansion *expansion, struct synk_b
     struct buf expanded = {0};
     enum synk_status status = SYNK_OK;
     for (size_t position = 0; position < text.size && status == SYNK_OK;) {
-        struct template_part part;
+        struct template_part part = {0};
         status = next_part(text, &position, &part, expansion->error);
         if (status != SYNK_OK)
             break;

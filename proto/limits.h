@@ -1,4 +1,5 @@
-/* Every bound of the product, with its unit and its reason. docs/ and PROTOCOL.md quote this file. */
+/* Every bound of the product, with its unit and its reason. docs/ and PROTOCOL.md quote this file.
+ */
 #ifndef PROTO_LIMITS_H
 #define PROTO_LIMITS_H
 
@@ -38,7 +39,8 @@ enum {
     LIMIT_EXPRESSION_INSTRUCTIONS = 100000,
     /* The text of a task's error, as recorded. */
     LIMIT_ERROR_BYTES = 4096,
-    /* Tail of standard output kept in the result of a command, and of standard error in its error. */
+    /* Tail of standard output kept in the result of a command, and of standard error in its error.
+     */
     LIMIT_STDOUT_TAIL_BYTES = 16 << 10,
     LIMIT_STDERR_TAIL_BYTES = 2 << 10,
     /* The log of one attempt; past it the middle is lost, and says so. */

@@ -1,7 +1,7 @@
 /*
  * Messages: the fixed header, the list of types, and the typed forms of the messages between
- * supervisor and worker hosts. proto/PROTOCOL.md is the specification; this file is its code. Bodies
- * of client requests are small maps that their handlers read with <synk/value.h>. Pure.
+ * supervisor and worker hosts. proto/PROTOCOL.md is the specification; this file is its code.
+ * Bodies of client requests are small maps that their handlers read with <synk/value.h>. Pure.
  *
  * A message is two frames, header and body; DISPATCH may have a third. Encoders append to a struct
  * buf; decoders check the body first and allocate from an arena; decoded bytes point into the body.
@@ -12,7 +12,7 @@
 #include "proto/bytes.h"
 #include "proto/status.h"
 
-#define MSG_VERSION 1
+#define MSG_VERSION      1
 #define MSG_HEADER_BYTES 16
 
 /* name, number on the wire, text. Numbers are stable. */
@@ -75,16 +75,17 @@ const char *msg_type_name(unsigned type); /* "unknown" outside the list */
 /* On the wire: 'S', version, type (2), epoch (4), sequence (8); numbers big-endian. */
 struct msg_header {
     uint16_t type;
-    uint32_t epoch;    /* of the supervisor, 0 before a sender knows it */
-    uint64_t sequence; /* requests: the request's id, repeated in its reply; reports: the first item */
+    uint32_t epoch; /* of the supervisor, 0 before a sender knows it */
+    uint64_t
+        sequence; /* requests: the request's id, repeated in its reply; reports: the first item */
 };
 void msg_header_encode(struct msg_header header, uint8_t out[MSG_HEADER_BYTES]);
 /* SYNK_PROTOCOL for other bytes, SYNK_UNSUPPORTED for another version. */
 enum synk_status msg_header_decode(struct synk_bytes frame, struct msg_header *ret_header,
                                    struct synk_error *error);
 
-/* One try of a task. `attempt` counts from 1 over the task's life; the epoch tells apart attempts of
- * one number that two supervisors' lives handed out. */
+/* One try of a task. `attempt` counts from 1 over the task's life; the epoch tells apart attempts
+ * of one number that two supervisors' lives handed out. */
 struct attempt_id {
     uint64_t run; /* the run's internal number, unique in the state */
     uint32_t task;
@@ -138,11 +139,11 @@ struct msg_report {
     enum outcome outcome;
     int64_t started_at, ended_at; /* ms since the epoch, this host's clock; 0 = never started */
     int64_t execution_us;
-    int32_t exit_status; /* -1 = none */
-    int32_t signal;      /* 0 = none */
+    int32_t exit_status;                     /* -1 = none */
+    int32_t signal;                          /* 0 = none */
     int64_t user_us, system_us, max_rss_kib; /* -1 = unknown */
-    struct synk_bytes result; /* encoded; size 0 = null */
-    struct synk_bytes error;  /* text; size 0 = none */
+    struct synk_bytes result;                /* encoded; size 0 = null */
+    struct synk_bytes error;                 /* text; size 0 = none */
     /* milestone */
     struct synk_bytes name, payload; /* payload encoded */
     int64_t at;
@@ -177,8 +178,8 @@ struct msg_spec {
     struct synk_bytes unit;
     uint64_t run_number; /* N of UNIT#N */
     struct synk_bytes function;
-    struct synk_bytes payload; /* encoded, templates expanded */
-    struct synk_bytes params;  /* encoded */
+    struct synk_bytes payload;               /* encoded, templates expanded */
+    struct synk_bytes params;                /* encoded */
     int64_t timeout_ms, progress_timeout_ms; /* 0 = none */
 };
 struct msg_input {
@@ -187,9 +188,9 @@ struct msg_input {
 };
 struct msg_task {
     struct attempt_id id;
-    uint32_t spec;              /* index into specs */
-    struct synk_bytes worker;   /* size 0 = a pool task without a name */
-    struct synk_bytes params;   /* encoded; size 0 = the spec's */
+    uint32_t spec;            /* index into specs */
+    struct synk_bytes worker; /* size 0 = a pool task without a name */
+    struct synk_bytes params; /* encoded; size 0 = the spec's */
     const struct msg_input *inputs;
     size_t input_count;
 };
@@ -231,9 +232,9 @@ struct msg_log {
     uint64_t run;
     uint32_t task, attempt;
     uint64_t offset, max_bytes;
-    struct synk_bytes data; /* LOG_DATA */
-    uint64_t size;          /* of the log so far */
-    bool complete;          /* no more will be written */
+    struct synk_bytes data;  /* LOG_DATA */
+    uint64_t size;           /* of the log so far */
+    bool complete;           /* no more will be written */
     struct synk_bytes error; /* size 0 = none */
 };
 void msg_log_encode(const struct msg_log *log, struct buf *out);

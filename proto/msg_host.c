@@ -90,7 +90,7 @@ static enum synk_status decode_texts(const char *name, struct synk_bytes array, 
 {
     struct rows rows = {name, array, 0};
     struct cursor cursor;
-    size_t count;
+    size_t count = 0;
     enum synk_status status = enter_rows(&rows, &cursor, &count, error);
     if (status)
         return status;
@@ -215,7 +215,7 @@ enum synk_status msg_reports_decode(struct synk_bytes body, struct arena *arena,
 {
     struct rows rows;
     struct cursor cursor;
-    size_t count;
+    size_t count = 0;
     bool last;
     enum synk_status status = open_items(body, 5, &last, &rows, &cursor, &count, error);
     if (status)
@@ -259,7 +259,7 @@ enum synk_status msg_attempts_decode(struct synk_bytes body, struct arena *arena
 {
     struct rows rows;
     struct cursor cursor;
-    size_t count;
+    size_t count = 0;
     bool last;
     enum synk_status status = open_items(body, 4, &last, &rows, &cursor, &count, error);
     if (status)
@@ -345,7 +345,7 @@ static enum synk_status decode_specs(struct synk_bytes array, struct arena *aren
 {
     struct rows rows = {"specs", array, 3};
     struct cursor cursor;
-    size_t count;
+    size_t count = 0;
     enum synk_status status = enter_rows(&rows, &cursor, &count, error);
     if (status)
         return status;
@@ -367,7 +367,7 @@ static enum synk_status decode_inputs(struct synk_bytes array, struct arena *are
 {
     struct rows rows = {"inputs", array, 2};
     struct cursor cursor;
-    size_t count;
+    size_t count = 0;
     enum synk_status status = enter_rows(&rows, &cursor, &count, error);
     if (status || count == 0)
         return status;
@@ -388,7 +388,7 @@ static enum synk_status decode_tasks(struct synk_bytes array, struct arena *aren
 {
     struct rows rows = {"tasks", array, 4};
     struct cursor cursor;
-    size_t count;
+    size_t count = 0;
     enum synk_status status = enter_rows(&rows, &cursor, &count, error);
     if (status)
         return status;

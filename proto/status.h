@@ -10,8 +10,8 @@
  * Fills `error` (may be NULL) with `status` and a formatted text, cut at the text's size on a UTF-8
  * boundary, and returns `status`, so that a caller can write `return status_fail(error, …)`.
  */
-enum synk_status status_fail(struct synk_error *error, enum synk_status status, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+enum synk_status status_fail(struct synk_error *error, enum synk_status status, const char *format,
+                             ...) __attribute__((format(printf, 3, 4)));
 
 /* Puts "format: " before the text that `error` already holds. Does nothing for NULL. */
 void status_prefix(struct synk_error *error, const char *format, ...)

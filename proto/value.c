@@ -62,8 +62,7 @@ enum synk_status value_decode_owned(struct synk_bytes bytes, const struct check_
     uint8_t *copy = mem_alloc(bytes.size ? bytes.size : 1);
     if (bytes.size)
         memcpy(copy, bytes.data, bytes.size);
-    enum synk_status status =
-        value_decode(bytes_of(copy, bytes.size), limits, ret_document, error);
+    enum synk_status status = value_decode(bytes_of(copy, bytes.size), limits, ret_document, error);
     if (status != SYNK_OK)
         free(copy);
     else if (!msgpack_zone_push_finalizer(&(*ret_document)->zone, free, copy))

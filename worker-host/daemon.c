@@ -89,8 +89,8 @@ static void read_log(struct daemon *daemon, const struct host_effect *effect)
     struct buf data = {0}, body = {0};
     struct synk_error error;
     struct msg_log log = effect->log;
-    size_t max = log.max_bytes && log.max_bytes < LOG_PART_BYTES ? (size_t)log.max_bytes
-                                                                 : LOG_PART_BYTES;
+    size_t max =
+        log.max_bytes && log.max_bytes < LOG_PART_BYTES ? (size_t)log.max_bytes : LOG_PART_BYTES;
     int more_fd = effect->running ? daemon->workers[effect->slot].runner.output_fd : -1;
     if (log_read(daemon->options->dir, log.run, log.task, &log.attempt, more_fd, log.offset, max,
                  &data, &log.size, &error))
@@ -164,7 +164,8 @@ void daemon_apply(struct daemon *daemon)
         for (size_t i = 0; i < daemon->reclaim_count; i++) {
             uint32_t slot = daemon->reclaims[i];
             uint32_t count = runner_process_reclaim(&daemon->workers[slot].runner);
-            daemon_step(daemon, (struct host_input){.kind = HOST_RECLAIMED, .slot = slot, .count = count});
+            daemon_step(daemon,
+                        (struct host_input){.kind = HOST_RECLAIMED, .slot = slot, .count = count});
         }
         daemon->reclaim_count = 0;
     }
@@ -174,8 +175,9 @@ static void on_message(void *context, struct msg_header header, struct synk_byte
                        struct synk_bytes values)
 {
     struct daemon *daemon = context;
-    daemon_step(daemon, (struct host_input){
-                     .kind = HOST_MESSAGE, .header = header, .body = body, .values = values});
+    daemon_step(daemon,
+                (struct host_input){
+                    .kind = HOST_MESSAGE, .header = header, .body = body, .values = values});
     daemon_apply(daemon);
 }
 
@@ -271,26 +273,30 @@ static int take_directory(const struct daemon *daemon, int *ret_lock)
     const char *dir = daemon->options->dir;
     char path[4096], text[32];
     if (mkdir(dir, 0700) && errno != EEXIST) {
-        daemon_say(daemon, "level=error event=no-directory path=\"%s\" text=\"%s\"", dir, strerror(errno));
+        daemon_say(daemon, "level=error event=no-directory path=\"%s\" text=\"%s\"", dir,
+                   strerror(errno));
         return DAEMON_EXIT_UNUSABLE;
     }
     snprintf(path, sizeof(path), "%s/host.lock", dir);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
-        daemon_say(daemon, "level=error event=no-lock path=\"%s\" text=\"%s\"", path, strerror(errno));
+        daemon_say(daemon, "level=error event=no-lock path=\"%s\" text=\"%s\"", path,
+                   strerror(errno));
         return DAEMON_EXIT_UNUSABLE;
     }
     if (flock(fd, LOCK_EX | LOCK_NB)) {
         ssize_t size = pread(fd, text, sizeof(text) - 1, 0);
         text[size > 0 ? size : 0] = '\0';
         text[strcspn(text, "\n")] = '\0';
-        daemon_say(daemon, "level=error event=locked path=\"%s\" text=\"host %s holds it\"", path, text);
+        daemon_say(daemon, "level=error event=locked path=\"%s\" text=\"host %s holds it\"", path,
+                   text);
         close(fd);
         return DAEMON_EXIT_LOCKED;
     }
     int size = snprintf(text, sizeof(text), "%d\n", (int)getpid());
     if (ftruncate(fd, 0) || pwrite(fd, text, (size_t)size, 0) != size) {
-        daemon_say(daemon, "level=error event=no-lock path=\"%s\" text=\"%s\"", path, strerror(errno));
+        daemon_say(daemon, "level=error event=no-lock path=\"%s\" text=\"%s\"", path,
+                   strerror(errno));
         close(fd);
         return DAEMON_EXIT_UNUSABLE;
     }
@@ -309,7 +315,7 @@ static void find_plugins(struct daemon *daemon)
     }
     for (size_t i = 0; i < daemon->plugins.refused_count; i++)
         daemon_say(daemon, "level=error event=plugin-refused plugin=%s text=\"%s\"",
-            daemon->plugins.refused[i].name, daemon->plugins.refused[i].reason);
+                   daemon->plugins.refused[i].name, daemon->plugins.refused[i].reason);
     daemon->functions = mem_zalloc(daemon->plugins.function_count, sizeof(struct synk_bytes));
     for (size_t i = 0; i < daemon->plugins.function_count; i++)
         daemon->functions[i] = bytes_str(daemon->plugins.functions[i].name);
@@ -389,7 +395,7 @@ static enum synk_status start(struct daemon *daemon, struct synk_error *error)
     enum synk_status status = spool_open(&daemon->spool, daemon->options->dir, &spooled, error);
     if (!status && spooled.size)
         daemon_say(daemon, "level=info event=spool-read items=%zu",
-            host_restore(daemon->host, buf_bytes(&spooled)));
+                   host_restore(daemon->host, buf_bytes(&spooled)));
     buf_fini(&spooled);
     if (!status)
         status = make_workers(daemon, error);
@@ -402,7 +408,7 @@ static enum synk_status start(struct daemon *daemon, struct synk_error *error)
     daemon_step(daemon, (struct host_input){.kind = HOST_START});
     daemon_apply(daemon);
     daemon_say(daemon, "level=info event=started pid=%d slots=%u functions=%zu", (int)getpid(),
-        daemon->options->slots, daemon->plugins.function_count);
+               daemon->options->slots, daemon->plugins.function_count);
     return SYNK_OK;
 }
 

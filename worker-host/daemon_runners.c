@@ -1,5 +1,6 @@
 /*
- * The runners in the daemon's loop: their reports, deaths and restarts become inputs of the pure host.
+ * The runners in the daemon's loop: their reports, deaths and restarts become inputs of the pure
+ * host.
  *
  * Invariant: all that a runner reported is passed on before its death is.
  */
@@ -35,9 +36,9 @@ static void read_reports(struct worker *worker)
                                                      [FRAME_RESULT] = HOST_RUNNER_RESULT,
                                                      [FRAME_MILESTONE] = HOST_RUNNER_MILESTONE};
         daemon_step(worker->daemon, (struct host_input){.kind = kinds[head.kind],
-                                                 .slot = slot,
-                                                 .report = &report,
-                                                 .asked_to_end = head.asked_to_end});
+                                                        .slot = slot,
+                                                        .report = &report,
+                                                        .asked_to_end = head.asked_to_end});
     }
 }
 
@@ -74,7 +75,7 @@ static void plan_respawn(struct worker *worker, bool was_ready)
             worker->pause_ms = START_PAUSE_MAX_MS;
         worker->respawn_ms = now + worker->pause_ms;
         daemon_say(worker->daemon, "level=error event=runner-keeps-dying slot=%u pauseMs=%lld",
-            worker->runner.index, (long long)worker->pause_ms);
+                   worker->runner.index, (long long)worker->pause_ms);
     }
 }
 
@@ -140,11 +141,12 @@ static void on_death(uv_poll_t *poll, int status, int events)
         .error = bytes_str(text),
     };
     daemon_step(daemon, (struct host_input){.kind = HOST_RUNNER_DEAD,
-                                     .slot = worker->runner.index,
-                                     .report = &report,
-                                     .blamed = death.blamed});
+                                            .slot = worker->runner.index,
+                                            .report = &report,
+                                            .blamed = death.blamed});
     daemon_apply(daemon);
-    daemon_say(daemon, "level=warn event=runner-died slot=%u text=\"%s\"", worker->runner.index, text);
+    daemon_say(daemon, "level=warn event=runner-died slot=%u text=\"%s\"", worker->runner.index,
+               text);
     plan_respawn(worker, death.was_ready);
 }
 
@@ -154,8 +156,8 @@ void daemon_start_runner(struct worker *worker)
     struct synk_error error;
     worker->respawn_ms = 0;
     if (runner_process_spawn(&worker->runner, &daemon->plugins, &error)) {
-        daemon_say(daemon, "level=error event=spawn-failed slot=%u text=\"%s\"", worker->runner.index,
-            error.text);
+        daemon_say(daemon, "level=error event=spawn-failed slot=%u text=\"%s\"",
+                   worker->runner.index, error.text);
         worker->respawn_ms = daemon_now_ms() + START_PAUSE_MS;
         return;
     }
@@ -172,12 +174,13 @@ void daemon_view_runners(struct daemon *daemon)
         struct runner_view view = runner_process_view(&daemon->workers[i].runner);
         if (view.runs && view.is_new)
             daemon_step(daemon, (struct host_input){.kind = HOST_RUNNER_STARTED,
-                                             .slot = i,
-                                             .started_ms = view.started_ms,
-                                             .started_at = view.started_at});
+                                                    .slot = i,
+                                                    .started_ms = view.started_ms,
+                                                    .started_at = view.started_at});
         if (view.has_progress)
-            daemon_step(daemon, (struct host_input){
-                             .kind = HOST_RUNNER_PROGRESS, .slot = i, .progress = view.progress});
+            daemon_step(daemon, (struct host_input){.kind = HOST_RUNNER_PROGRESS,
+                                                    .slot = i,
+                                                    .progress = view.progress});
     }
 }
 
@@ -230,6 +233,6 @@ void daemon_bound_output(struct daemon *daemon)
             fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, LIMIT_LOG_BYTES,
                       info.st_size - 2 * LIMIT_LOG_BYTES))
             daemon_say(daemon, "level=warn event=output-not-bounded slot=%u text=\"%s\"", i,
-                strerror(errno));
+                       strerror(errno));
     }
 }

@@ -45,8 +45,8 @@ struct watch {
     struct tail output, error;
     struct exec_lines lines;
     bool output_is_json;
-    struct buf json;      /* the whole output, while it may become a result */
-    uint64_t json_bytes;  /* of output ever */
+    struct buf json;     /* the whole output, while it may become a result */
+    uint64_t json_bytes; /* of output ever */
     pid_t pid;
     int pidfd;
     int64_t asked_ns; /* when it was told to end; 0 = not */

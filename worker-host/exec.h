@@ -7,8 +7,8 @@
 
 int exec_run(struct synk_task *task);
 
-/* Lines from descriptor 3. Appends what came and handles whole lines; bad ones, and a note of one that
- * is too long, go to `log`. */
+/* Lines from descriptor 3. Appends what came and handles whole lines; bad ones, and a note of one
+ * that is too long, go to `log`. */
 struct exec_lines {
     struct buf pending;
     bool skips; /* the rest of a line that was too long */

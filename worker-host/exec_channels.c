@@ -64,11 +64,10 @@ enum synk_status exec_channels_set_input(struct exec_channels *channels, struct 
     if (ftruncate(channels->input, 0))
         return status_fail(error, SYNK_IO, "cannot write the task's JSON: %s", strerror(errno));
     for (size_t at = 0; at < json.size;) {
-        ssize_t wrote = pwrite(channels->input, (const uint8_t *)json.data + at, json.size - at,
-                               (off_t)at);
+        ssize_t wrote =
+            pwrite(channels->input, (const uint8_t *)json.data + at, json.size - at, (off_t)at);
         if (wrote < 0 && errno != EINTR)
-            return status_fail(error, SYNK_IO, "cannot write the task's JSON: %s",
-                               strerror(errno));
+            return status_fail(error, SYNK_IO, "cannot write the task's JSON: %s", strerror(errno));
         at += wrote > 0 ? (size_t)wrote : 0;
     }
     return SYNK_OK;

@@ -254,8 +254,8 @@ enum synk_status exec_payload_read(const struct synk_task *task, const char *inp
     const struct synk_value *payload = synk_task_payload(task);
     struct exec_payload read = {0};
     struct environment environment = {.arena = &read.arena};
-    enum synk_status status = read_arguments(synk_value_get(payload, "command"), &read.arena,
-                                             &read.command.argv, error);
+    enum synk_status status =
+        read_arguments(synk_value_get(payload, "command"), &read.arena, &read.command.argv, error);
     if (!status)
         status = read_environment(task, payload, input_path, &environment, error);
     if (!status)

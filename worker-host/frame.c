@@ -19,8 +19,8 @@ size_t task_frame_size(const struct msg_spec *spec, const struct msg_task *task,
     size_t size = sizeof(struct task_head) + spec->unit.size + spec->function.size +
                   task->worker.size + spec->payload.size + task_params(spec, task).size;
     for (size_t i = 0; i < task->input_count; i++)
-        size += 2 * sizeof(uint32_t) + task->inputs[i].name.size +
-                values[task->inputs[i].value].size;
+        size +=
+            2 * sizeof(uint32_t) + task->inputs[i].name.size + values[task->inputs[i].value].size;
     return size;
 }
 

@@ -39,7 +39,7 @@ enum report_frame_kind {
     FRAME_MILESTONE,
 };
 struct report_head {
-    uint32_t size; /* of the whole frame */
+    uint32_t size;   /* of the whole frame */
     uint32_t number; /* of the task */
     uint8_t kind, outcome;
     uint8_t asked_to_end; /* the task saw that it was to end */

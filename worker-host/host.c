@@ -41,8 +41,8 @@ void host_effects_clear(struct host_effects *effects)
 
 struct host_effect *effect_add(struct host_effects *effects, enum host_effect_kind kind)
 {
-    effects->items = mem_grow(effects->items, &effects->capacity, effects->count + 1,
-                              sizeof(*effects->items));
+    effects->items =
+        mem_grow(effects->items, &effects->capacity, effects->count + 1, sizeof(*effects->items));
     struct host_effect *effect = &effects->items[effects->count++];
     *effect = (struct host_effect){.kind = kind, .body_offset = effects->bytes.size};
     return effect;

@@ -21,10 +21,10 @@ struct host_config {
     uint32_t slots;
     const struct synk_bytes *functions, *tags; /* outlive the host */
     size_t function_count, tag_count;
-    bool leaves;             /* a local host: ends when idle and drained or orphaned */
-    int64_t orphan_ms;       /* that minute */
-    int64_t grace_ms;        /* between one step of a kill and the next */
-    uint64_t kept_bytes;     /* unacknowledged reports beyond which no task is started */
+    bool leaves;         /* a local host: ends when idle and drained or orphaned */
+    int64_t orphan_ms;   /* that minute */
+    int64_t grace_ms;    /* between one step of a kill and the next */
+    uint64_t kept_bytes; /* unacknowledged reports beyond which no task is started */
     /* What fits in a runner's ring: bytes of one task, bytes and number of unfinished ones. */
     size_t task_bytes, ring_bytes;
     uint32_t ring_tasks;
@@ -44,7 +44,7 @@ enum host_input_kind {
                               died in its oldest task. All its reports were passed before */
     HOST_RECLAIMED,        /* slot, count: so many of its newest tasks come back */
     HOST_TIME,
-    HOST_STOP,             /* finish and leave; a second time: leave */
+    HOST_STOP, /* finish and leave; a second time: leave */
 };
 struct host_input {
     enum host_input_kind kind;
@@ -77,7 +77,7 @@ enum host_effect_kind {
     HOST_RECONNECT,    /* text: the address of the leader, or empty: the one of before */
     HOST_READ_LOG,     /* log, and whether the attempt is running on `slot` */
     HOST_EXIT,
-    HOST_LOG,          /* text: a line for the log */
+    HOST_LOG, /* text: a line for the log */
 };
 enum host_end { END_ASK, END_TERM, END_KILL };
 struct host_effect {

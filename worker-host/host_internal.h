@@ -32,7 +32,7 @@ struct host_attempt {
     struct delivery *delivery; /* NULL from REPORTED on */
     const struct msg_spec *spec;
     const struct msg_task *task;
-    size_t bytes; /* of its frame */
+    size_t bytes;    /* of its frame */
     uint64_t report; /* number of its result */
     uint32_t slot;
     struct host_attempt *same_hash, *previous, *next;
@@ -70,12 +70,12 @@ struct outbox {
     size_t bytes_start;
     uint32_t *sizes;
     size_t size_start, size_end, size_capacity;
-    uint64_t first; /* number of the first kept item */
+    uint64_t first;         /* number of the first kept item */
     uint64_t sent, spooled; /* numbers up to which items were sent in this session, or spooled */
     size_t sent_bytes, spooled_bytes; /* the same, from bytes_start */
-    size_t file_bytes; /* in the spool file */
-    int64_t *times;    /* when each was made, parallel to sizes */
-    int64_t progress_ms; /* when something was last sent anew or acknowledged */
+    size_t file_bytes;                /* in the spool file */
+    int64_t *times;                   /* when each was made, parallel to sizes */
+    int64_t progress_ms;              /* when something was last sent anew or acknowledged */
 };
 void outbox_init(struct outbox *outbox);
 void outbox_fini(struct outbox *outbox);

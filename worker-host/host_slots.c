@@ -113,8 +113,7 @@ static void tell_ending(const struct slot *slot, const struct host_attempt *atte
         snprintf(text, text_size, "no progress for %" PRId64 " ms",
                  attempt->spec->progress_timeout_ms);
     else
-        snprintf(text, text_size, "cancelled%s%s", attempt->reason[0] ? ": " : "",
-                 attempt->reason);
+        snprintf(text, text_size, "cancelled%s%s", attempt->reason[0] ? ": " : "", attempt->reason);
     report->error = bytes_str(text);
 }
 
@@ -244,8 +243,7 @@ static void fill(struct host *host, uint32_t index, size_t level, int64_t now_ms
         slot->bytes += attempt->bytes;
         struct host_effect *effect = effect_add(effects, HOST_GIVE);
         effect->slot = index;
-        effect->task =
-            (struct host_task){attempt->spec, attempt->task, attempt->delivery->values};
+        effect->task = (struct host_task){attempt->spec, attempt->task, attempt->delivery->values};
     }
 }
 
@@ -317,8 +315,7 @@ void slots_time(struct host *host, int64_t now_ms, struct host_effects *effects)
             if (now_ms >= end_due(host, slot))
                 end_at(host, i, slot->how == END_ASK ? END_TERM : END_KILL, now_ms, effects);
         } else if (now_ms >= deadline(slot)) {
-            bool is_timeout =
-                spec->timeout_ms > 0 && now_ms - slot->started_ms >= spec->timeout_ms;
+            bool is_timeout = spec->timeout_ms > 0 && now_ms - slot->started_ms >= spec->timeout_ms;
             slot_end(host, i, is_timeout ? ENDING_TIMEOUT : ENDING_STALLED, now_ms, effects);
         }
     }

@@ -182,8 +182,8 @@ void link_send(struct link *link, struct msg_header header, struct synk_bytes bo
 
 static void send_queued(struct link *link)
 {
-    while (link->first && send_now(link, link->first->header,
-                                   bytes_of(link->first->body, link->first->size))) {
+    while (link->first &&
+           send_now(link, link->first->header, bytes_of(link->first->body, link->first->size))) {
         struct queued *item = link->first;
         link->first = item->next;
         if (!link->first)

@@ -200,8 +200,8 @@ static void list_run(const char *path, struct log_files *files)
             continue;
         struct buf name = {0};
         buf_printf(&name, "%s/%s%c", path, entry->d_name, '\0');
-        files->items = mem_grow(files->items, &files->capacity, files->count + 1,
-                                sizeof(*files->items));
+        files->items =
+            mem_grow(files->items, &files->capacity, files->count + 1, sizeof(*files->items));
         files->items[files->count++] = (struct log_file){(char *)name.data, info.st_mtim.tv_sec,
                                                          (uint64_t)info.st_blocks * 512};
         files->bytes += (uint64_t)info.st_blocks * 512;

@@ -46,11 +46,11 @@ struct page {
     _Alignas(64) _Atomic uint32_t sleeping; /* the runner waits for its wake descriptor */
     _Atomic uint64_t cancel;                /* PAGE_RUNNING and the number of the task to end */
     _Alignas(64) _Atomic uint64_t current;
-    _Atomic int64_t started_ns;             /* monotonic clock */
-    _Atomic int64_t started_at;             /* wall clock, ms */
-    _Atomic uint64_t progress;              /* the bits of a double */
-    _Atomic uint32_t progress_count;        /* of the current task: how often it was set */
-    _Atomic uint32_t wake;                  /* enum page_wake */
+    _Atomic int64_t started_ns;                /* monotonic clock */
+    _Atomic int64_t started_at;                /* wall clock, ms */
+    _Atomic uint64_t progress;                 /* the bits of a double */
+    _Atomic uint32_t progress_count;           /* of the current task: how often it was set */
+    _Atomic uint32_t wake;                     /* enum page_wake */
     _Alignas(64) _Atomic uint64_t report_tail; /* bytes ever written; the runner's */
     _Alignas(64) _Atomic uint64_t report_head; /* bytes ever read; the host's */
 };

@@ -173,8 +173,8 @@ static void wait_for_tasks(struct runner *runner)
 {
     uint64_t count;
     atomic_store(&runner->page->sleeping, 1);
-    if (task_reader_is_empty(&runner->reader) &&
-        read(RUNNER_WAKE, &count, sizeof(count)) < 0 && errno != EINTR)
+    if (task_reader_is_empty(&runner->reader) && read(RUNNER_WAKE, &count, sizeof(count)) < 0 &&
+        errno != EINTR)
         abort();
     atomic_store(&runner->page->sleeping, 0);
 }

@@ -106,8 +106,8 @@ static void reset(struct runner_process *runner)
 static char **build_argv(const struct runner_process *runner, const struct plugins *plugins,
                          char *host_pid, size_t host_pid_size)
 {
-    char **argv = mem_zalloc(5 + 2 * plugins->path_count + 3 * plugins->refused_count,
-                             sizeof(*argv));
+    char **argv =
+        mem_zalloc(5 + 2 * plugins->path_count + 3 * plugins->refused_count, sizeof(*argv));
     size_t count = 0;
     snprintf(host_pid, host_pid_size, "%d", (int)getpid());
     argv[count++] = "synk-worker-host";
@@ -129,14 +129,10 @@ static char **build_argv(const struct runner_process *runner, const struct plugi
 enum synk_status runner_process_spawn(struct runner_process *runner, const struct plugins *plugins,
                                       struct synk_error *error)
 {
-    const int fds[][2] = {{runner->output_fd, 1},
-                          {runner->output_fd, 2},
-                          {runner->page_fd, RUNNER_PAGE},
-                          {runner->rings_fd, RUNNER_RINGS},
-                          {runner->wake_fd, RUNNER_WAKE},
-                          {runner->cancel_fd, RUNNER_CANCEL},
-                          {runner->timer_fd, RUNNER_TIMER},
-                          {runner->output_fd, RUNNER_OUTPUT}};
+    const int fds[][2] = {{runner->output_fd, 1},           {runner->output_fd, 2},
+                          {runner->page_fd, RUNNER_PAGE},   {runner->rings_fd, RUNNER_RINGS},
+                          {runner->wake_fd, RUNNER_WAKE},   {runner->cancel_fd, RUNNER_CANCEL},
+                          {runner->timer_fd, RUNNER_TIMER}, {runner->output_fd, RUNNER_OUTPUT}};
     char host_pid[16];
     reset(runner);
     posix_spawn_file_actions_t actions;

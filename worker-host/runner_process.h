@@ -23,7 +23,7 @@ struct runner_process {
     uint8_t *rings;
     struct task_writer writer;
     uint64_t report_head;
-    struct buf reports;      /* copied from the ring, being read */
+    struct buf reports; /* copied from the ring, being read */
     struct synk_bytes unread;
     bool is_ready, is_corrupt;
     bool must_publish;

@@ -20,8 +20,10 @@ enum synk_status spool_open(struct spool *spool, const char *dir, struct buf *ou
     if (spool->fd < 0 || fstat(spool->fd, &info))
         return status_fail(error, SYNK_IO, "%s: %s", path, strerror(errno));
     if (info.st_size > SPOOL_MAX_BYTES)
-        return status_fail(error, SYNK_IO, "%s: %lld bytes are more than a host writes; move it "
-                           "away", path, (long long)info.st_size);
+        return status_fail(error, SYNK_IO,
+                           "%s: %lld bytes are more than a host writes; move it "
+                           "away",
+                           path, (long long)info.st_size);
     buf_reserve(out, (size_t)info.st_size);
     for (size_t at = 0; at < (size_t)info.st_size;) {
         ssize_t got = pread(spool->fd, out->data + out->size, (size_t)info.st_size - at, (off_t)at);

@@ -226,8 +226,8 @@ enum synk_status task_milestone(struct synk_task *task, struct synk_bytes name,
         .value_bytes = (uint32_t)payload.size,
         .text_bytes = (uint32_t)name.size,
     };
-    runner_report(task->runner,
-                  (struct synk_bytes[]){bytes_of(&head, sizeof(head)), payload, name}, 3, false);
+    runner_report(task->runner, (struct synk_bytes[]){bytes_of(&head, sizeof(head)), payload, name},
+                  3, false);
     return SYNK_OK;
 }
 

@@ -24,8 +24,7 @@ static void check_task(const struct engine *engine, const struct run *run, uint3
         counts->dispatched_tasks++;
         must(task->host < engine->host_count && engine->hosts[task->host], "its host exists");
         const struct host *host = engine->hosts[task->host];
-        must(task->position < host->flight_count &&
-                 host->flight[task->position].run == run &&
+        must(task->position < host->flight_count && host->flight[task->position].run == run &&
                  host->flight[task->position].task == index,
              "its host has it where it says");
     }

@@ -3,9 +3,9 @@
  *
  * Ready tasks wait in queues, one for each class (function and tags), priority and width; within a
  * queue the runs' lanes take turns. A host is given tasks while it has a free slot, and beyond that
- * while the work expected to be queued there is below CREDIT_US for each slot; of a function that was
- * never measured there is no more than one for each slot. Only hosts that gained room since they were
- * last full are looked at (open_hosts), so a flush costs what changed, not what exists.
+ * while the work expected to be queued there is below CREDIT_US for each slot; of a function that
+ * was never measured there is no more than one for each slot. Only hosts that gained room since
+ * they were last full are looked at (open_hosts), so a flush costs what changed, not what exists.
  */
 #include <stdlib.h>
 
@@ -28,9 +28,8 @@ static uint32_t function_for(struct engine *engine, const char *name)
     struct function *function = mem_zalloc(1, sizeof(*function));
     function->name = mem_strdup(name);
     function->index = (uint32_t)engine->function_count;
-    engine->functions =
-        mem_grow(engine->functions, &engine->function_capacity, engine->function_count + 1,
-                 sizeof(*engine->functions));
+    engine->functions = mem_grow(engine->functions, &engine->function_capacity,
+                                 engine->function_count + 1, sizeof(*engine->functions));
     engine->functions[engine->function_count] = function;
     index_put(&engine->functions_by_name, hash, function);
     return (uint32_t)engine->function_count++;
@@ -49,7 +48,7 @@ static bool same_class(const void *item, const void *key)
         class->requires_count != wanted->options->requires_count)
         return false;
     for (uint32_t i = 0; i < class->requires_count; i++)
-        if (strcmp(class->requires[i], wanted->options->requires[i]) != 0)
+        if (strcmp(class->requires[i], wanted -> options -> requires[i]) != 0)
             return false;
     return true;
 }
@@ -69,7 +68,7 @@ static uint32_t class_for(struct engine *engine, const struct worker_options *op
     class->requires_count = options->requires_count;
     class->requires = mem_zalloc(options->requires_count + 1, sizeof(*class->requires));
     for (uint32_t i = 0; i < options->requires_count; i++)
-        class->requires[i] = mem_strdup(options->requires[i]);
+    class->requires[i] = mem_strdup(options->requires[i]);
     engine->classes = mem_grow(engine->classes, &engine->class_capacity, engine->class_count + 1,
                                sizeof(*engine->classes));
     engine->classes[engine->class_count++] = class;
@@ -100,12 +99,10 @@ uint32_t queue_for(struct engine *engine, const struct worker_options *options)
     queue->index = (uint32_t)engine->queue_count;
     engine->queues = mem_grow(engine->queues, &engine->queue_capacity, engine->queue_count + 1,
                               sizeof(*engine->queues));
-    engine->queue_order =
-        mem_grow(engine->queue_order, &engine->queue_order_capacity, engine->queue_count + 1,
-                 sizeof(*engine->queue_order));
+    engine->queue_order = mem_grow(engine->queue_order, &engine->queue_order_capacity,
+                                   engine->queue_count + 1, sizeof(*engine->queue_order));
     size_t at = engine->queue_count;
-    while (at > 0 &&
-           engine->queues[engine->queue_order[at - 1]]->priority < queue->priority) {
+    while (at > 0 && engine->queues[engine->queue_order[at - 1]]->priority < queue->priority) {
         engine->queue_order[at] = engine->queue_order[at - 1];
         at--;
     }
@@ -213,8 +210,7 @@ void lane_remove(struct engine *engine, struct run *run, uint32_t task)
 
 /* ---- hosts ---- */
 
-static bool offers(const struct engine *engine, const struct host *host,
-                   const struct class *class)
+static bool offers(const struct engine *engine, const struct host *host, const struct class *class)
 {
     bool found = false;
     const char *function = engine->functions[class->function]->name;
@@ -247,8 +243,7 @@ bool host_offers(struct engine *engine, struct host *host, uint32_t class)
 static bool may_take_more(const struct host *host)
 {
     return host->state == HOST_UP && host->connected && host->synced && !host->draining &&
-           (host->used < host->slots ||
-            host->expected_us < (uint64_t)host->slots * CREDIT_US) &&
+           (host->used < host->slots || host->expected_us < (uint64_t)host->slots * CREDIT_US) &&
            host->flight_count < (size_t)host->slots * CREDIT_TASKS;
 }
 
@@ -309,8 +304,8 @@ static void hand_out(struct engine *engine, struct queue *queue, struct host *ho
     struct task *t = &run->tasks[task];
     t->epoch = engine->epoch;
     if (t->flags & TASK_DOUBTED) {
-        /* A host that was given up may have an attempt of an earlier epoch. From here on it is stale, in
-         * the next life of the supervisor too: the record's epoch says so. */
+        /* A host that was given up may have an attempt of an earlier epoch. From here on it is
+         * stale, in the next life of the supervisor too: the record's epoch says so. */
         t->flags &= (uint8_t)~TASK_DOUBTED;
         task_record_add(engine, run, task);
     }
@@ -342,10 +337,8 @@ static void assign_queue(struct engine *engine, struct queue *queue)
     const struct function *function = engine->functions[engine->classes[queue->class]->function];
     for (size_t i = 0; i < engine->open_count; i++) {
         struct host *host = engine->hosts[engine->open_hosts[i]];
-        if (host_offers(engine, host, queue->class) &&
-            room(host, queue, function->average_us, 1))
-            hosts[count++] = (struct candidate){
-                host, (uint64_t)host->used * 1024 / host->slots};
+        if (host_offers(engine, host, queue->class) && room(host, queue, function->average_us, 1))
+            hosts[count++] = (struct candidate){host, (uint64_t)host->used * 1024 / host->slots};
     }
     qsort(hosts, count, sizeof(*hosts), by_load);
     /* Free slots are filled one by one, least loaded host first; what is queued behind them goes in

@@ -257,8 +257,7 @@ static void print_send(const struct effects *effects, const char *kind, const st
                send->socket == SOCKET_HOSTS ? "host" : "client", send->peer,
                msg_type_name(send->header.type), send->header.epoch,
                (unsigned long long)send->header.sequence);
-    print_bytes(out, "body",
-                bytes_of(effects->bodies.data + send->body_offset, send->body_size));
+    print_bytes(out, "body", bytes_of(effects->bodies.data + send->body_offset, send->body_size));
     for (size_t i = 0; i < send->ref_count; i++) {
         const struct value_ref *ref = &effects->refs[send->ref_offset + i];
         buf_printf(out, " ref=%llu/%u", (unsigned long long)ref->run, ref->task);

@@ -47,8 +47,8 @@ static uint32_t add_ref(struct outbox *outbox, uint64_t run, uint32_t task, uint
     for (size_t i = outbox->ref_count; i > low; i--)
         if (outbox->refs[i - 1].run == run && outbox->refs[i - 1].task == task)
             return (uint32_t)(i - 1);
-    outbox->refs = mem_grow(outbox->refs, &outbox->ref_capacity, outbox->ref_count + 1,
-                            sizeof(*outbox->refs));
+    outbox->refs =
+        mem_grow(outbox->refs, &outbox->ref_capacity, outbox->ref_count + 1, sizeof(*outbox->refs));
     outbox->refs[outbox->ref_count] = (struct value_ref){run, task};
     outbox->ref_bytes += size;
     return (uint32_t)outbox->ref_count++;
@@ -97,14 +97,13 @@ static bool expand(struct engine *engine, struct run *run, uint32_t task,
     uint32_t *parents;
     uint64_t bytes;
     size_t count = list_parents(engine, run, task, &parents, &bytes);
-    struct expression_input *inputs =
-        arena_alloc(&engine->scratch, (count + 1) * sizeof(*inputs));
+    struct expression_input *inputs = arena_alloc(&engine->scratch, (count + 1) * sizeof(*inputs));
     size_t kept = 0;
     for (size_t i = 0; i < count; i++) {
         const struct task *from = &run->tasks[parents[i]];
         if (from->extra && from->extra->result)
-            inputs[kept++] = (struct expression_input){
-                bytes_str(task_worker_id(run, parents[i])), blob_bytes(from->extra->result)};
+            inputs[kept++] = (struct expression_input){bytes_str(task_worker_id(run, parents[i])),
+                                                       blob_bytes(from->extra->result)};
     }
     bindings.inputs = inputs;
     bindings.input_count = kept;
@@ -112,12 +111,13 @@ static bool expand(struct engine *engine, struct run *run, uint32_t task,
     struct synk_error error = {0};
     enum synk_status status =
         engine->has_evaluator
-            ? engine->evaluator.expand(engine->evaluator.context, worker->payload, &bindings,
-                                       &out, &error)
+            ? engine->evaluator.expand(engine->evaluator.context, worker->payload, &bindings, &out,
+                                       &error)
             : status_fail(&error, SYNK_UNSUPPORTED, "templates cannot be expanded here");
     if (status == SYNK_OK && out.size > LIMIT_VALUE_BYTES)
-        status = status_fail(&error, SYNK_TOO_LARGE, "the expanded payload has %zu bytes, beyond %d",
-                             out.size, LIMIT_VALUE_BYTES);
+        status =
+            status_fail(&error, SYNK_TOO_LARGE, "the expanded payload has %zu bytes, beyond %d",
+                        out.size, LIMIT_VALUE_BYTES);
     if (status == SYNK_OK)
         *ret_payload = arena_copy(&engine->scratch, buf_bytes(&out));
     buf_fini(&out);
@@ -183,8 +183,7 @@ bool encode_task(struct engine *engine, struct host *host, struct run *run, uint
         add_spec(outbox, run, task, options, payload);
     message.spec = outbox->spec_count - 1;
     if (parent_count) {
-        struct msg_input *inputs =
-            arena_alloc(&engine->scratch, parent_count * sizeof(*inputs));
+        struct msg_input *inputs = arena_alloc(&engine->scratch, parent_count * sizeof(*inputs));
         for (size_t i = 0; i < parent_count; i++)
             inputs[i] = (struct msg_input){
                 bytes_str(task_worker_id(run, parents[i])),

@@ -106,10 +106,10 @@ void engine_free(struct engine *engine)
         unit_free(engine->units[i]);
     free_scheduling(engine);
     hydrate_free(engine);
-    struct index *indexes[] = {&engine->units_by_id,    &engine->runs_by_id,
-                               &engine->runs_by_number, &engine->hosts_by_name,
-                               &engine->hosts_by_peer,  &engine->keys_by_text,
-                               &engine->peers_by_id,    &engine->classes_by_hash,
+    struct index *indexes[] = {&engine->units_by_id,       &engine->runs_by_id,
+                               &engine->runs_by_number,    &engine->hosts_by_name,
+                               &engine->hosts_by_peer,     &engine->keys_by_text,
+                               &engine->peers_by_id,       &engine->classes_by_hash,
                                &engine->functions_by_name, &engine->queues_by_hash};
     for (size_t i = 0; i < sizeof(indexes) / sizeof(indexes[0]); i++)
         index_fini(indexes[i]);
@@ -155,8 +155,8 @@ static void slow(struct engine *engine)
 
 static void deadline(struct engine *engine, struct run *run)
 {
-    if (!run || !run->deadline || run->deadline > engine->now ||
-        run_status_is_final(run->status) || !run->version)
+    if (!run || !run->deadline || run->deadline > engine->now || run_status_is_final(run->status) ||
+        !run->version)
         return;
     run->timed_out = true;
     run_set_error(run, "its time limit of %lld ms passed",

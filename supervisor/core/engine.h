@@ -1,18 +1,19 @@
 /*
  * The engine: everything that decides, as one deterministic state machine.
  *
- * engine_step takes one input and appends what must happen to a struct effects: records and events to
- * commit, messages to send once they are committed, messages to send at once, questions for the store,
- * and orders to the shell. It performs no I/O, reads no clock, starts no thread and draws no randomness:
- * the same inputs give the same effects, byte for byte. Time comes with each input: `now_ms` is
- * monotonic and decides, `wall_ms` is for display, calendars and what is stored.
+ * engine_step takes one input and appends what must happen to a struct effects: records and events
+ * to commit, messages to send once they are committed, messages to send at once, questions for the
+ * store, and orders to the shell. It performs no I/O, reads no clock, starts no thread and draws no
+ * randomness: the same inputs give the same effects, byte for byte. Time comes with each input:
+ * `now_ms` is monotonic and decides, `wall_ms` is for display, calendars and what is stored.
  *
- * One tick of the shell is: engine_step for every input at hand, engine_flush once (assigns tasks to
- * hosts, acknowledges reports), then commit effects.batch, then release effects.sends and .queries. A
- * later tick's effects are released after an earlier one's, whether or not it had records.
+ * One tick of the shell is: engine_step for every input at hand, engine_flush once (assigns tasks
+ * to hosts, acknowledges reports), then commit effects.batch, then release effects.sends and
+ * .queries. A later tick's effects are released after an earlier one's, whether or not it had
+ * records.
  *
- * Starting: engine_new, engine_load for every stored record (in the order of enum record_kind), then
- * INPUT_START once.
+ * Starting: engine_new, engine_load for every stored record (in the order of enum record_kind),
+ * then INPUT_START once.
  */
 #ifndef CORE_ENGINE_H
 #define CORE_ENGINE_H
@@ -37,8 +38,8 @@ struct engine_config {
     int64_t stats_interval_ms; /* engine:stats milestone; 0 = off */
     bool exits_when_idle;      /* private supervisors */
     const char *version;
-    const char *durability;    /* what the store promises, for acknowledgements: "fsync", "none" */
-    const char *events_address;/* told to clients at CONNECT */
+    const char *durability;     /* what the store promises, for acknowledgements: "fsync", "none" */
+    const char *events_address; /* told to clients at CONNECT */
 };
 void engine_config_defaults(struct engine_config *config);
 
@@ -49,10 +50,10 @@ enum input_kind {
     INPUT_CLIENT_MESSAGE, /* peer, header, body */
     INPUT_HOST_PEER_GONE, /* peer: a send failed for good */
     INPUT_CLIENT_PEER_GONE,
-    INPUT_LOCAL_HOST,     /* local_event: about the host that SPAWN_HOST asked for */
-    INPUT_RUN_LOADED,     /* answer to QUERY_LOAD_RUN: records (run, tasks), token */
-    INPUT_STORE_STATE,    /* store_ok, and why not in text */
-    INPUT_SHUTDOWN,       /* a signal: grace_ms, keep_hosts */
+    INPUT_LOCAL_HOST,  /* local_event: about the host that SPAWN_HOST asked for */
+    INPUT_RUN_LOADED,  /* answer to QUERY_LOAD_RUN: records (run, tasks), token */
+    INPUT_STORE_STATE, /* store_ok, and why not in text */
+    INPUT_SHUTDOWN,    /* a signal: grace_ms, keep_hosts */
 };
 
 enum local_host_event {
@@ -116,19 +117,19 @@ struct live_task {
 struct query {
     enum query_kind kind;
     uint32_t peer;
-    uint64_t request;     /* the request's sequence */
+    uint64_t request; /* the request's sequence */
     uint64_t token;
-    uint64_t run;         /* QUERY_RUN, QUERY_LOAD_RUN: internal number; 0 = look up by unit, number */
+    uint64_t run; /* QUERY_RUN, QUERY_LOAD_RUN: internal number; 0 = look up by unit, number */
     struct synk_bytes unit;
-    uint64_t number;      /* 0 = the last */
+    uint64_t number; /* 0 = the last */
     bool with_attempts;
-    uint32_t from, limit; /* tasks of QUERY_RUN; rows of the others */
-    uint64_t from_event;  /* exclusive */
-    uint64_t cursor;      /* QUERY_RUNS: runs before this internal number; 0 = newest */
-    int status;           /* QUERY_RUNS: enum run_status, -1 = any */
-    int64_t since;        /* QUERY_RUNS: created at or after */
+    uint32_t from, limit;    /* tasks of QUERY_RUN; rows of the others */
+    uint64_t from_event;     /* exclusive */
+    uint64_t cursor;         /* QUERY_RUNS: runs before this internal number; 0 = newest */
+    int status;              /* QUERY_RUNS: enum run_status, -1 = any */
+    int64_t since;           /* QUERY_RUNS: created at or after */
     struct synk_bytes types; /* QUERY_EVENTS: space-separated; size 0 = all */
-    bool live;            /* the run is in memory: live tasks and status below are true */
+    bool live;               /* the run is in memory: live tasks and status below are true */
     uint8_t live_status;
     uint32_t task_count;
     const struct live_task *live_tasks; /* ascending by task, within [from, from + limit) */
@@ -150,7 +151,7 @@ struct order {
 struct effects {
     struct batch batch;
     struct arena arena;
-    struct send *sends;  /* after the commit */
+    struct send *sends; /* after the commit */
     size_t send_count, send_capacity;
     struct send *urgent; /* at once: heartbeat answers, kills */
     size_t urgent_count, urgent_capacity;
@@ -159,7 +160,7 @@ struct effects {
     size_t ref_count, ref_capacity;
     struct query *queries; /* after the commit */
     size_t query_count, query_capacity;
-    struct order *orders;  /* ORDER_EXIT after the commit, the others at once */
+    struct order *orders; /* ORDER_EXIT after the commit, the others at once */
     size_t order_count, order_capacity;
 };
 void effects_init(struct effects *effects);
@@ -173,8 +174,8 @@ struct engine *engine_new(const struct engine_config *config, const struct evalu
                           const struct expression_checker *checker);
 void engine_free(struct engine *engine);
 
-/* One stored record, before INPUT_START. Fails with SYNK_CORRUPT: the caller reports and goes on; the
- * engine has then left out what cannot be held without it. */
+/* One stored record, before INPUT_START. Fails with SYNK_CORRUPT: the caller reports and goes on;
+ * the engine has then left out what cannot be held without it. */
 enum synk_status engine_load(struct engine *engine, const struct record *record,
                              struct synk_error *error);
 void engine_step(struct engine *engine, const struct input *input, struct effects *effects);
@@ -192,8 +193,8 @@ struct engine_counts {
 };
 struct engine_counts engine_counts(const struct engine *engine);
 
-/* What `stats` shows under "process": an encoded map of the shell's own figures (RSS, CPU, loop lag,
- * commit time). Copied. */
+/* What `stats` shows under "process": an encoded map of the shell's own figures (RSS, CPU, loop
+ * lag, commit time). Copied. */
 void engine_set_gauges(struct engine *engine, struct synk_bytes encoded);
 
 #endif

@@ -15,14 +15,20 @@ static const struct {
     const char *name;
 } types[EVENT_TYPES] = {
     [EVENT_START] = {TYPE("\xa5start"), "start"},
-    [EVENT_COMPLETE] = {TYPE("\xa8" "complete"), "complete"},
-    [EVENT_ERROR] = {TYPE("\xa5" "error"), "error"},
+    [EVENT_COMPLETE] = {TYPE("\xa8"
+                             "complete"),
+                        "complete"},
+    [EVENT_ERROR] = {TYPE("\xa5"
+                          "error"),
+                     "error"},
     [EVENT_MILESTONE] = {TYPE("\xa9milestone"), "milestone"},
     [EVENT_UPDATED] = {TYPE("\xa7updated"), "updated"},
     [EVENT_RUN] = {TYPE("\xa3run"), "run"},
     [EVENT_SKIP] = {TYPE("\xa4skip"), "skip"},
     [EVENT_RETRY] = {TYPE("\xa5retry"), "retry"},
-    [EVENT_CANCEL] = {TYPE("\xa6" "cancel"), "cancel"},
+    [EVENT_CANCEL] = {TYPE("\xa6"
+                           "cancel"),
+                      "cancel"},
     [EVENT_HOST] = {TYPE("\xa4host"), "host"},
     [EVENT_STALE] = {TYPE("\xa5stale"), "stale"},
 };
@@ -124,14 +130,21 @@ void event_emit(struct engine *engine, const struct event *event)
                                     event->milestone.size + event->error.size + event->by.size +
                                     event->payload.size);
     uint8_t *start = batch->events.data + batch->events.size;
-    unsigned entries = 3 + (event->run ? 2 : unit ? 1 : 0) + (event->worker.size != 0) +
-                       (event->attempt != 0) + (event->milestone.size != 0) +
-                       (event->error.size != 0) + (event->by.size != 0) +
-                       (event->payload.size != 0);
+    unsigned entries = 3 +
+                       (event->run ? 2
+                        : unit     ? 1
+                                   : 0) +
+                       (event->worker.size != 0) + (event->attempt != 0) +
+                       (event->milestone.size != 0) + (event->error.size != 0) +
+                       (event->by.size != 0) + (event->payload.size != 0);
     uint8_t *at = start;
     *at++ = (uint8_t)(0x80 | entries);
     at = put_u64(put(at, "\xa3seq", 4), seq);
-    at = put_u64(put(at, "\xa2" "at", 3), (uint64_t)engine->wall);
+    at = put_u64(put(at,
+                     "\xa2"
+                     "at",
+                     3),
+                 (uint64_t)engine->wall);
     at = put(at, types[event->type].entry, types[event->type].size);
     if (event->run)
         at = put(at, prefix.data, prefix.size);
@@ -140,7 +153,11 @@ void event_emit(struct engine *engine, const struct event *event)
     if (event->worker.size)
         at = put_string(put(at, "\xa6worker", 7), event->worker);
     if (event->attempt)
-        at = put_u64(put(at, "\xa7" "attempt", 8), event->attempt);
+        at = put_u64(put(at,
+                         "\xa7"
+                         "attempt",
+                         8),
+                     event->attempt);
     if (event->milestone.size)
         at = put_entry(at, "milestone", event->milestone);
     if (event->error.size)
@@ -153,9 +170,8 @@ void event_emit(struct engine *engine, const struct event *event)
     batch->events.size += size;
 
     uint32_t none = NONE;
-    struct event_topic *topic =
-        topic_for(engine, event->type, unit ? unit_id : event->subject,
-                  unit ? &unit->topics[event->type] : &none);
+    struct event_topic *topic = topic_for(engine, event->type, unit ? unit_id : event->subject,
+                                          unit ? &unit->topics[event->type] : &none);
     buf_append(&topic->items, start, size);
     topic->count++;
 }

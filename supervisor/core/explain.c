@@ -1,4 +1,5 @@
-/* Explain: why each unfinished task is not running, in one sentence, from the scheduler's own state. */
+/* Explain: why each unfinished task is not running, in one sentence, from the scheduler's own
+ * state. */
 #include <stdio.h>
 
 #include "supervisor/core/parts.h"
@@ -12,9 +13,10 @@ static void explain_pending(struct engine *engine, const struct run *run, uint32
         switch (run_mode_of(run)) {
         case RUN_SEQUENTIAL:
         case RUN_ISOLATED:
-            buf_printf(out, run->turn_timer && task == run->cursor
-                                ? "waits for isolationDelayMs to pass"
-                                : "waits for the workers before it (%s)",
+            buf_printf(out,
+                       run->turn_timer && task == run->cursor
+                           ? "waits for isolationDelayMs to pass"
+                           : "waits for the workers before it (%s)",
                        run_mode_name(run_mode_of(run)));
             return;
         case RUN_BATCHED:
@@ -139,8 +141,7 @@ static void pack_task(struct buf *out, struct synk_bytes worker, enum task_state
 }
 
 static void reply(struct engine *engine, const struct request *request, const char *label,
-                  enum run_status status, struct synk_bytes error, size_t count,
-                  struct buf *items)
+                  enum run_status status, struct synk_bytes error, size_t count, struct buf *items)
 {
     struct buf *out = reply_open(engine);
     pack_map(out, 4);

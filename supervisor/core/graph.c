@@ -50,8 +50,8 @@ static void mark_graph_uses(struct version *version)
             const struct dependency *dependency = &worker->depends_on[d];
             uint8_t *uses = &version->uses[dependency->parent];
             *uses |= WORKER_FEEDS;
-            if (reads_inputs || (dependency->condition &&
-                                 (dependency->condition_uses & EXPRESSION_USES_RESULT)))
+            if (reads_inputs ||
+                (dependency->condition && (dependency->condition_uses & EXPRESSION_USES_RESULT)))
                 *uses |= WORKER_KEEPS;
         }
     }
@@ -69,8 +69,8 @@ static void mark_uses(struct version *version)
         version->uses = mem_zalloc(count, 1);
         bool keeps = false;
         for (uint32_t i = count; i-- > 0;) {
-            version->uses[i] = (uint8_t)((i + 1 < count ? WORKER_FEEDS : 0) |
-                                         (keeps ? WORKER_KEEPS : 0));
+            version->uses[i] =
+                (uint8_t)((i + 1 < count ? WORKER_FEEDS : 0) | (keeps ? WORKER_KEEPS : 0));
             keeps |= is_template(&definition->workers[i]);
         }
     }
@@ -176,8 +176,7 @@ static bool on_is_met(enum dependency_on on, enum task_state state)
 
 /* The inputs of a condition: what its task's other parents came to so far. */
 static size_t condition_inputs(struct engine *engine, const struct run *run,
-                               const struct worker_def *child,
-                               struct expression_input **ret_inputs)
+                               const struct worker_def *child, struct expression_input **ret_inputs)
 {
     struct expression_input *inputs =
         arena_alloc(&engine->scratch, (child->depends_on_count + 1) * sizeof(*inputs));
@@ -186,9 +185,9 @@ static size_t condition_inputs(struct engine *engine, const struct run *run,
         uint32_t parent = child->depends_on[d].parent;
         const struct task *task = &run->tasks[parent];
         if (task->state == TASK_SUCCEEDED && task->extra && task->extra->result)
-            inputs[count++] = (struct expression_input){
-                bytes_str(run->version->definition->workers[parent].id),
-                blob_bytes(task->extra->result)};
+            inputs[count++] =
+                (struct expression_input){bytes_str(run->version->definition->workers[parent].id),
+                                          blob_bytes(task->extra->result)};
     }
     *ret_inputs = inputs;
     return count;
@@ -217,8 +216,7 @@ static bool edge_allows(struct engine *engine, struct run *run, uint32_t child, 
         bindings.result = blob_bytes(from->extra->result);
     struct expression_input *inputs = NULL;
     if (dependency->condition_uses & EXPRESSION_USES_INPUTS)
-        bindings.input_count =
-            condition_inputs(engine, run, &definition->workers[child], &inputs);
+        bindings.input_count = condition_inputs(engine, run, &definition->workers[child], &inputs);
     bindings.inputs = inputs;
     bool value = false;
     struct synk_error error = {0};
@@ -272,8 +270,8 @@ void graph_recompute(struct engine *engine, struct run *run)
             continue;
         uint32_t waiting = 0;
         for (uint32_t d = 0; d < definition->workers[i].depends_on_count; d++)
-            waiting += !task_state_is_final(
-                run->tasks[definition->workers[i].depends_on[d].parent].state);
+            waiting +=
+                !task_state_is_final(run->tasks[definition->workers[i].depends_on[d].parent].state);
         run->tasks[i].waiting = waiting;
     }
     /* What ends here reaches its children through the work list, as ever; a child that comes later

@@ -7,8 +7,8 @@
 
 #include "supervisor/core/parts.h"
 
-void hooks_start(struct engine *engine, struct unit *unit, struct synk_bytes params,
-                 const char *by, unsigned depth)
+void hooks_start(struct engine *engine, struct unit *unit, struct synk_bytes params, const char *by,
+                 unsigned depth)
 {
     if (depth > MAX_HOOK_DEPTH) {
         order_add(engine, ORDER_LOG, "hooks start each other %d deep: '%s' is not started",
@@ -33,8 +33,8 @@ static struct synk_bytes run_result(const struct run *run)
 }
 
 /* {unit, run, status, result, error}; of the whole run where task is NONE. */
-static struct synk_bytes encode_params(struct engine *engine, const struct run *run,
-                                       uint32_t task, struct synk_bytes result)
+static struct synk_bytes encode_params(struct engine *engine, const struct run *run, uint32_t task,
+                                       struct synk_bytes result)
 {
     struct buf out = {0};
     pack_map(&out, 5);
@@ -63,8 +63,8 @@ static struct synk_bytes encode_params(struct engine *engine, const struct run *
     return bytes;
 }
 
-void hooks_fire(struct engine *engine, const struct hook_list *list, struct run *run,
-                uint32_t task, struct synk_bytes result)
+void hooks_fire(struct engine *engine, const struct hook_list *list, struct run *run, uint32_t task,
+                struct synk_bytes result)
 {
     if (!list->count)
         return;
@@ -74,8 +74,8 @@ void hooks_fire(struct engine *engine, const struct hook_list *list, struct run 
     for (uint32_t i = 0; i < list->count; i++) {
         const struct hook *hook = &list->hooks[i];
         if (hook->kind == HOOK_EMIT) {
-            milestone_emit(engine, run->unit, run, (struct synk_bytes){0},
-                           bytes_str(hook->target), params);
+            milestone_emit(engine, run->unit, run, (struct synk_bytes){0}, bytes_str(hook->target),
+                           params);
             continue;
         }
         struct unit *unit;

@@ -1,8 +1,8 @@
 /*
  * Hosts: hello, sync, liveness, goodbye.
  *
- * A host entry is bound to at most one peer. After a hello its attempts are doubted until it names them
- * in its sync or reports them: what is still doubted once everything it had unacknowledged has
+ * A host entry is bound to at most one peer. After a hello its attempts are doubted until it names
+ * them in its sync or reports them: what is still doubted once everything it had unacknowledged has
  * arrived ("settled") never reached it, or died with an earlier instance. After a restart of the
  * supervisor, recovered runs wait until every host recorded before has settled or is given up (the
  * barrier): dispatches are not recorded, so only the hosts can tell what is running.
@@ -31,14 +31,13 @@ static struct host *host_of_peer(const struct engine *engine, uint32_t peer)
 
 const char *host_state_name(const struct host *host)
 {
-    return host->state == HOST_LOST                           ? "lost"
-           : host->draining                                   ? "draining"
+    return host->state == HOST_LOST                          ? "lost"
+           : host->draining                                  ? "draining"
            : host->state == HOST_SUSPECT || !host->connected ? "suspect"
-                                                              : "up";
+                                                             : "up";
 }
 
-static void tell(struct engine *engine, const struct host *host, const char *state,
-                 const char *why)
+static void tell(struct engine *engine, const struct host *host, const char *state, const char *why)
 {
     struct buf *out = &engine->scratch_buf;
     buf_clear(out);
@@ -247,8 +246,8 @@ static void hello(struct engine *engine, const struct input *input)
     }
     struct host *bound = host_of_peer(engine, input->peer);
     struct host *host = host_find(engine, hello.name);
-    /* A host whose attempts a shutdown waits for may come back and tell how they ended; the local one is
-     * let in to be told to leave. */
+    /* A host whose attempts a shutdown waits for may come back and tell how they ended; the local
+     * one is let in to be told to leave. */
     bool is_left = engine->local_pid && !engine->shutdown_keeps_hosts &&
                    bytes_equal(hello.name, bytes_str("local"));
     if (engine->shutdown && !is_left && (!host || !host->flight_count)) {
@@ -479,10 +478,10 @@ void host_cancel_attempt(struct engine *engine, struct host *host, struct attemp
     if (!host->connected)
         return;
     struct outbox *outbox = &host->outbox;
-    outbox->cancels = mem_grow(outbox->cancels, &outbox->cancel_capacity,
-                               outbox->cancel_count + 1, sizeof(*outbox->cancels));
-    outbox->cancels[outbox->cancel_count++] = (struct msg_attempt){
-        .id = id, .reason = arena_copy(&engine->scratch, bytes_str(reason))};
+    outbox->cancels = mem_grow(outbox->cancels, &outbox->cancel_capacity, outbox->cancel_count + 1,
+                               sizeof(*outbox->cancels));
+    outbox->cancels[outbox->cancel_count++] =
+        (struct msg_attempt){.id = id, .reason = arena_copy(&engine->scratch, bytes_str(reason))};
     engine->cancels_due = true;
 }
 

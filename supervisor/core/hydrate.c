@@ -1,8 +1,8 @@
 /*
- * Hydration: stored records become state again, whichever store they came from, and INPUT_START makes
- * it go on. What a task waits for is not stored; it is computed from its parents' records. Tasks
- * that were ready may be running at hosts that outlived the last supervisor, so their runs are
- * recovered: held until those hosts have told, or are given up.
+ * Hydration: stored records become state again, whichever store they came from, and INPUT_START
+ * makes it go on. What a task waits for is not stored; it is computed from its parents' records.
+ * Tasks that were ready may be running at hosts that outlived the last supervisor, so their runs
+ * are recovered: held until those hosts have told, or are given up.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,8 +32,7 @@ static enum synk_status load_unit(struct engine *engine, const struct unit_recor
         return status_fail(error, SYNK_CORRUPT, "a unit record with an id that cannot be");
     struct unit *unit = unit_add(engine, id);
     if (slash) {
-        struct synk_bytes worker =
-            bytes_of(slash + 1, record->id.size - id.size - 1);
+        struct synk_bytes worker = bytes_of(slash + 1, record->id.size - id.size - 1);
         if (record->paused && worker.size)
             unit_set_worker_paused(engine, unit, worker, true);
         return SYNK_OK;
@@ -174,8 +173,8 @@ static enum synk_status load_run(struct engine *engine, const struct run_record 
         }
     }
     run_name(engine, run);
-    /* Of a unit that was released meanwhile only its runs tell: a version's number is not used again
-     * while a run needs the old one. */
+    /* Of a unit that was released meanwhile only its runs tell: a version's number is not used
+     * again while a run needs the old one. */
     if (unit->last_version < record->version)
         unit->last_version = record->version;
     if (unit->last_number < run->number)
@@ -224,8 +223,8 @@ void hydrate_task(struct engine *engine, struct run *run, const struct task_reco
         engine->counts.live_tasks--;
         if (task->state == TASK_SUCCEEDED) {
             task->result_size = (uint32_t)record->result.size;
-            if (record->result.size && run->version && run->worker == NONE &&
-                run->version->uses && (run->version->uses[record->task] & WORKER_KEEPS))
+            if (record->result.size && run->version && run->worker == NONE && run->version->uses &&
+                (run->version->uses[record->task] & WORKER_KEEPS))
                 task_extra(task)->result = blob_new(record->result);
         } else if (task->state != TASK_SKIPPED) {
             run->failures++;
@@ -252,8 +251,8 @@ static void load_host(struct engine *engine, const struct host_record *record)
 {
     engine->expected = mem_grow(engine->expected, &engine->expected_capacity,
                                 engine->expected_count + 1, sizeof(*engine->expected));
-    engine->expected[engine->expected_count++] = (struct expected_host){
-        mem_strndup(record->name.data, record->name.size), record->instance};
+    engine->expected[engine->expected_count++] =
+        (struct expected_host){mem_strndup(record->name.data, record->name.size), record->instance};
 }
 
 enum synk_status hydrate_record(struct engine *engine, const struct record *record,

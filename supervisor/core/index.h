@@ -1,7 +1,7 @@
 /*
  * A hash table from 64-bit hashes to items that somebody else owns. Open addressing with linear
- * probing; removal closes the gap, so there are no tombstones. It is never iterated: order of memory
- * must not show in what the engine does.
+ * probing; removal closes the gap, so there are no tombstones. It is never iterated: order of
+ * memory must not show in what the engine does.
  */
 #ifndef CORE_INDEX_H
 #define CORE_INDEX_H

@@ -1,8 +1,9 @@
 /*
- * Idempotency keys: the first reply to each, for 24 hours. Only successes are kept: an error changed
- * nothing, so the request may be tried again. All keys live equally long, so the list in order of
- * making is the list in order of expiry. The monotonic clock decides, and a restart gives each its full
- * life again: a wall clock that is set must not make a request that is sent again happen twice.
+ * Idempotency keys: the first reply to each, for 24 hours. Only successes are kept: an error
+ * changed nothing, so the request may be tried again. All keys live equally long, so the list in
+ * order of making is the list in order of expiry. The monotonic clock decides, and a restart gives
+ * each its full life again: a wall clock that is set must not make a request that is sent again
+ * happen twice.
  */
 #include <stdlib.h>
 
@@ -68,8 +69,8 @@ void key_answered(struct engine *engine, struct key *key, struct synk_bytes body
 {
     key->reply = blob_new(body);
     struct record *record = batch_add(&engine->effects->batch, RECORD_KEY);
-    record->key = (struct key_record){keep_bytes(engine, key->text_bytes),
-                                      keep_bytes(engine, body), key->expires_at};
+    record->key = (struct key_record){keep_bytes(engine, key->text_bytes), keep_bytes(engine, body),
+                                      key->expires_at};
 }
 
 void key_load(struct engine *engine, const struct key_record *record)

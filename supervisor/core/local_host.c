@@ -1,6 +1,6 @@
 /*
- * The local worker host: started with the engine, started again when it dies, as OTP supervisors do:
- * five deaths within ten seconds, and it is waited longer and longer, and said so.
+ * The local worker host: started with the engine, started again when it dies, as OTP supervisors
+ * do: five deaths within ten seconds, and it is waited longer and longer, and said so.
  */
 #include "supervisor/core/parts.h"
 
@@ -8,8 +8,7 @@ enum { INTENSITY = 5, PERIOD_MS = 10000, LONGEST_BACKOFF_S = 30 };
 
 void local_host_spawn(struct engine *engine)
 {
-    if (!engine->local_wanted || engine->shutdown || engine->local_pid ||
-        engine->local_starting)
+    if (!engine->local_wanted || engine->shutdown || engine->local_pid || engine->local_starting)
         return;
     engine->local_starting = true;
     order_add(engine, ORDER_SPAWN_HOST, "slots=%u", engine->config.local_slots);

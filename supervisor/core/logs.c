@@ -1,6 +1,6 @@
 /*
- * Logs stay on the hosts: a reader's question is passed on to the host that has the attempt, and its
- * answer back. A host that does not answer in time is said to be unavailable.
+ * Logs stay on the hosts: a reader's question is passed on to the host that has the attempt, and
+ * its answer back. A host that does not answer in time is said to be unavailable.
  */
 #include <stdlib.h>
 
@@ -160,7 +160,7 @@ void logs_timer(struct engine *engine, uint64_t id)
     if (!log)
         return;
     struct request request = {.peer = log->peer, .sequence = log->sequence};
-    request_fail(engine, &request, SYNK_UNAVAILABLE, RETRY_AFTER_MS,
-                 "host '%s' did not answer", log->host);
+    request_fail(engine, &request, SYNK_UNAVAILABLE, RETRY_AFTER_MS, "host '%s' did not answer",
+                 log->host);
     free_log(log);
 }

@@ -1,11 +1,11 @@
 /*
- * What the engine holds: the structs that its files share. Only files of supervisor/core include it;
- * the others know struct engine by engine.h alone. The functions that act on these structs are
+ * What the engine holds: the structs that its files share. Only files of supervisor/core include
+ * it; the others know struct engine by engine.h alone. The functions that act on these structs are
  * declared in parts.h, grouped by the file that has them.
  *
- * Who owns what: the engine owns units, hosts, queues and runs. A unit owns its versions; a version lives
- * while it is in force or a run refers to it. A run owns its tasks. Everything refers to hosts and
- * queues by their index.
+ * Who owns what: the engine owns units, hosts, queues and runs. A unit owns its versions; a version
+ * lives while it is in force or a run refers to it. A run owns its tasks. Everything refers to
+ * hosts and queues by their index.
  */
 #ifndef CORE_MODEL_H
 #define CORE_MODEL_H
@@ -42,7 +42,8 @@ enum {
     MAX_CATCH_UP = 100,
     LOG_PATIENCE_MS = 5000,
     SLOW_INTERVAL_MS = 10000,
-    /* An idle supervisor has things removed that grew too old, but does not write for it all the time. */
+    /* An idle supervisor has things removed that grew too old, but does not write for it all the
+       time. */
     RETENTION_IDLE_MS = 600 * 1000,
     KEY_LIFE_MS = 24 * 3600 * 1000,
     LOST_HOST_SHOWN_MS = 600 * 1000,
@@ -67,15 +68,16 @@ enum event_type {
 
 /* ---- scheduling: functions, classes, queues, lanes ---- */
 
-/* A function that tasks call, and how long its executions take: a moving average that rises fast and
- * falls slowly, since prefetching behind a long task hurts more than not prefetching. */
+/* A function that tasks call, and how long its executions take: a moving average that rises fast
+ * and falls slowly, since prefetching behind a long task hurts more than not prefetching. */
 struct function {
     char *name;
     uint32_t index, average_us;
     uint64_t samples;
 };
 /* What a host must offer: a function and tags. */
-struct class {
+struct class
+{
     uint32_t index, function;
     char **requires;
     uint32_t requires_count;
@@ -100,8 +102,8 @@ struct lane {
 /* ---- units ---- */
 
 enum {
-    WORKER_KEEPS = 1,  /* an expression reads its result: it stays in memory */
-    WORKER_FEEDS = 2,  /* other tasks take its result as input */
+    WORKER_KEEPS = 1, /* an expression reads its result: it stays in memory */
+    WORKER_FEEDS = 2, /* other tasks take its result as input */
 };
 struct edge {
     uint32_t child, dependency; /* dependency: index in the child's depends_on */
@@ -115,8 +117,8 @@ struct version {
     struct definition *definition;
     uint32_t *first_edge; /* worker_count + 1; NULL without a graph */
     struct edge *edges;
-    uint8_t *uses;        /* WORKER_… of each worker; NULL = none has any */
-    uint32_t *queues;     /* each worker's queue */
+    uint8_t *uses;    /* WORKER_… of each worker; NULL = none has any */
+    uint32_t *queues; /* each worker's queue */
     /* Where each worker is in the version `forward_to`; NONE = not there. */
     uint32_t *forward;
     uint32_t forward_to;
@@ -153,7 +155,7 @@ struct unit {
 /* ---- runs and tasks ---- */
 
 enum {
-    TASK_START_TOLD = 1,  /* the start event of this attempt was emitted */
+    TASK_START_TOLD = 1, /* the start event of this attempt was emitted */
     TASK_CANCEL_SENT = 2,
     TASK_UNLISTED = 4,    /* its host has not named it since it came back */
     TASK_STARTED = 8,     /* this attempt was seen to start */
@@ -163,15 +165,15 @@ enum {
 
 /* What few tasks need. */
 struct task_extra {
-    struct blob *result;        /* where an expression may read it */
+    struct blob *result; /* where an expression may read it */
     struct blob *error, *reason;
     float progress;
 };
 
 struct task {
     uint8_t state, crashes, flags;
-    uint16_t tries; /* ended attempts that count against maxRetries */
-    uint16_t slots; /* at the host */
+    uint16_t tries;           /* ended attempts that count against maxRetries */
+    uint16_t slots;           /* at the host */
     uint32_t attempts, epoch; /* of the latest attempt handed out */
     union {
         uint32_t waiting;     /* pending: parents that are not final */
@@ -189,7 +191,7 @@ struct task {
     };
     union {
         struct lane *lane; /* ready */
-        int64_t at; /* running: started (wall); retry-wait: due (monotonic) */
+        int64_t at;        /* running: started (wall); retry-wait: due (monotonic) */
     };
     struct task_extra *extra;
 };
@@ -198,9 +200,9 @@ struct task {
 struct pool {
     struct worker_options options;
     char *function;
-    struct synk_bytes payload;  /* in run.spec */
-    const uint8_t *items;       /* encoded params one behind the other, in run.spec */
-    uint32_t *offsets;          /* count + 1; NULL = no params */
+    struct synk_bytes payload; /* in run.spec */
+    const uint8_t *items;      /* encoded params one behind the other, in run.spec */
+    uint32_t *offsets;         /* count + 1; NULL = no params */
     uint32_t queue;
 };
 
@@ -216,25 +218,25 @@ struct run {
     struct version *version; /* NULL for the pool */
     uint32_t worker;         /* a run of this worker alone; NONE = of the whole unit */
     uint64_t number;
-    uint8_t status;          /* enum run_status */
+    uint8_t status; /* enum run_status */
     bool cancelling, timed_out, recovered, dirty, counted, checked, loaded;
-    uint8_t depth;           /* of hooks */
+    uint8_t depth; /* of hooks */
     uint8_t overlap;
-    char *label;             /* UNIT#N or PROCESS/WORKER#N */
+    char *label;              /* UNIT#N or PROCESS/WORKER#N */
     struct synk_bytes prefix; /* encoded event entries `unit` and `run` */
     struct blob *params, *by, *error, *spec;
     int64_t created_at, started_at, ended_at; /* wall */
     struct pool *pool;
     uint32_t task_count;
-    struct task *tasks;      /* NULL before it starts and after it ended */
+    struct task *tasks; /* NULL before it starts and after it ended */
     uint32_t counts[TASK_STATES];
-    uint32_t open;           /* tasks that are not final */
+    uint32_t open; /* tasks that are not final */
     struct lane **lanes;
     size_t lane_count, lane_capacity;
     struct index lanes_by_queue;
     struct lane *last_lane;
-    bool held;               /* its lanes are not in the queues */
-    uint32_t cursor;         /* run modes: the next worker to have its turn */
+    bool held;       /* its lanes are not in the queues */
+    uint32_t cursor; /* run modes: the next worker to have its turn */
     bool turn_timer;
     int64_t deadline; /* monotonic; 0 = none */
     uint64_t failures;
@@ -275,7 +277,7 @@ struct host {
     char *version;
     char **functions, **tags;
     uint32_t function_count, tag_count;
-    uint8_t *classes; /* a bit each: eligible */
+    uint8_t *classes;     /* a bit each: eligible */
     uint32_t class_count; /* how many have been decided */
     struct flight *flight;
     size_t flight_count, flight_capacity;
@@ -394,17 +396,17 @@ struct engine {
     size_t function_count, function_capacity;
     struct class **classes;
     size_t class_count, class_capacity;
-    struct queue **queues;  /* by index */
+    struct queue **queues; /* by index */
     size_t queue_count, queue_capacity;
-    uint32_t *queue_order;  /* by priority, highest first, then index */
+    uint32_t *queue_order; /* by priority, highest first, then index */
     size_t queue_order_capacity;
-    struct host **hosts;    /* by index; NULL = free */
+    struct host **hosts; /* by index; NULL = free */
     size_t host_count, host_capacity;
-    uint32_t *open_hosts;   /* that may have room */
+    uint32_t *open_hosts; /* that may have room */
     size_t open_count, open_capacity;
     struct expected_host *expected;
     size_t expected_count, expected_capacity;
-    bool barrier;           /* recovered runs wait for expected hosts */
+    bool barrier; /* recovered runs wait for expected hosts */
     int64_t barrier_since;
     bool dispatch_due, cancels_due, acks_due;
     /* Consequences, in the order in which they are to be drawn. */

@@ -25,12 +25,12 @@ struct synk_bytes keep_bytes(struct engine *engine, struct synk_bytes bytes);
 /* events.c */
 struct event {
     enum event_type type;
-    struct unit *unit;      /* NULL = none */
-    const struct run *run;  /* gives unit and run */
+    struct unit *unit;     /* NULL = none */
+    const struct run *run; /* gives unit and run */
     struct synk_bytes worker;
-    uint32_t attempt;       /* 0 = none */
+    uint32_t attempt;                                /* 0 = none */
     struct synk_bytes milestone, error, by, payload; /* payload encoded */
-    struct synk_bytes subject; /* without a unit: what the topic names */
+    struct synk_bytes subject;                       /* without a unit: what the topic names */
 };
 void event_emit(struct engine *engine, const struct event *event);
 /* An event about one task. */
@@ -50,7 +50,8 @@ struct synk_bytes event_prefix(const struct run *run);
 struct version *version_new(struct engine *engine, struct unit *unit, uint32_t number,
                             struct definition *definition);
 void version_free(struct version *version);
-/* The settings in force for a worker of a run: those of the current version where it still has it. */
+/* The settings in force for a worker of a run: those of the current version where it still has it.
+ */
 const struct worker_def *version_settings(struct engine *engine, struct run *run, uint32_t task,
                                           uint32_t *ret_queue);
 /* Draws the consequences of a final task for its children. */
@@ -81,9 +82,8 @@ void execution_add(struct execution *execution, int64_t took_ms);
 void execution_encode(const struct execution *execution, struct buf *out);
 void execution_decode(struct execution *execution, struct synk_bytes bytes);
 /* "P", "P/W", or a worker's bare id where only one process has it. */
-enum synk_status unit_resolve(struct engine *engine, struct synk_bytes text,
-                              struct unit **ret_unit, uint32_t *ret_worker,
-                              struct synk_error *error);
+enum synk_status unit_resolve(struct engine *engine, struct synk_bytes text, struct unit **ret_unit,
+                              uint32_t *ret_worker, struct synk_error *error);
 
 /* run.c */
 struct run_request {
@@ -92,9 +92,9 @@ struct run_request {
     struct synk_bytes params, by;
     enum overlap overlap; /* OVERLAP_DEFAULT = the unit's, else queue */
     uint8_t depth;
-    struct pool *pool;    /* taken */
-    struct blob *spec;    /* taken */
-    uint32_t task_count;  /* pool */
+    struct pool *pool;   /* taken */
+    struct blob *spec;   /* taken */
+    uint32_t task_count; /* pool */
 };
 struct run *run_create(struct engine *engine, const struct run_request *request);
 struct run *run_find(struct engine *engine, uint64_t id);
@@ -224,8 +224,8 @@ struct run_name;
 /* Has the run's records loaded; the request goes on in requests_loaded. */
 void request_load(struct engine *engine, const struct request *request,
                   const struct run_name *name);
-/* What a request names as `run`. Where it is not in memory, unit and number are given and *ret_run is
- * NULL. */
+/* What a request names as `run`. Where it is not in memory, unit and number are given and *ret_run
+ * is NULL. */
 struct run_name {
     struct run *run;
     struct unit *unit;
@@ -294,11 +294,11 @@ void keys_free(struct engine *engine);
 void schedule_unit(struct engine *engine, struct unit *unit, bool is_new);
 void schedule_hydrated(struct engine *engine, struct unit *unit);
 void schedule_due(struct engine *engine, uint64_t serial);
-void hooks_fire(struct engine *engine, const struct hook_list *list, struct run *run,
-                uint32_t task, struct synk_bytes result);
+void hooks_fire(struct engine *engine, const struct hook_list *list, struct run *run, uint32_t task,
+                struct synk_bytes result);
 void hooks_milestone(struct engine *engine, struct synk_bytes name, struct synk_bytes payload);
-void hooks_start(struct engine *engine, struct unit *unit, struct synk_bytes params,
-                 const char *by, unsigned depth);
+void hooks_start(struct engine *engine, struct unit *unit, struct synk_bytes params, const char *by,
+                 unsigned depth);
 void hooks_run_starts(struct engine *engine);
 
 /* hydrate.c */
@@ -318,8 +318,8 @@ void retention_flush(struct engine *engine);
 /* local_host.c, shutdown.c */
 void local_host_start(struct engine *engine);
 void local_host_event(struct engine *engine, const struct input *input);
-/* It was given up on for its silence while its process is there: nobody else runs what it had on this
- * machine, so it is killed, and its end starts another. */
+/* It was given up on for its silence while its process is there: nobody else runs what it had on
+ * this machine, so it is killed, and its end starts another. */
 void local_host_hangs(struct engine *engine);
 void local_host_spawn(struct engine *engine);
 void request_shutdown(struct engine *engine, struct request *request);

@@ -85,8 +85,8 @@ static void reply_plan(struct engine *engine, const struct request *request,
         return;
     }
     uint32_t *order = mem_alloc((count + 1u) * sizeof(*order));
-    uint32_t *levels = version->first_edge ? graph_levels(version, order)
-                                           : mode_levels(definition, order);
+    uint32_t *levels =
+        version->first_edge ? graph_levels(version, order) : mode_levels(definition, order);
     struct buf *out = reply_open(engine);
     pack_map(out, 3);
     pack_key(out, "unit");

@@ -1,7 +1,7 @@
 /*
  * Pool submissions: what was submitted is kept encoded, as one blob that is also the stored form:
- * {function, payload, count, maxRetries, retryDelayMs, timeoutMs, priority, items}. Tasks find their
- * params by offset into its last entry.
+ * {function, payload, count, maxRetries, retryDelayMs, timeoutMs, priority, items}. Tasks find
+ * their params by offset into its last entry.
  */
 #include <stdlib.h>
 
@@ -28,8 +28,8 @@ void pool_encode(const struct synk_value *body, uint32_t count, struct buf *out)
             size_t before = values.size;
             value_encode(synk_value_at(items, i), &values);
             uint32_t size = (uint32_t)(values.size - before);
-            uint8_t bytes[4] = {(uint8_t)(size >> 24), (uint8_t)(size >> 16),
-                                (uint8_t)(size >> 8), (uint8_t)size};
+            uint8_t bytes[4] = {(uint8_t)(size >> 24), (uint8_t)(size >> 16), (uint8_t)(size >> 8),
+                                (uint8_t)size};
             buf_append(&sizes, bytes, 4);
         }
         buf_append(&sizes, values.data, values.size);
@@ -71,8 +71,7 @@ struct pool *pool_new(struct engine *engine, struct blob *spec, uint32_t task_co
     struct pool *pool = mem_zalloc(1, sizeof(*pool));
     pool->function = synk_value_string_dup(synk_value_get(root, "function"));
     const struct synk_value *items = synk_value_get(root, "items");
-    if (!pool->function ||
-        (items && !take_items(pool, synk_value_bytes(items), task_count))) {
+    if (!pool->function || (items && !take_items(pool, synk_value_bytes(items), task_count))) {
         status_fail(error, SYNK_CORRUPT, "a pool submission that does not decode");
         pool_free(pool);
         synk_document_free(document);

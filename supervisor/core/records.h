@@ -1,10 +1,10 @@
 /*
  * What survives: the records, and the batch of changes that one tick commits.
  *
- * The engine appends records and events to the open batch; a store applies a batch atomically, or not
- * at all. A record is written whole and replaces the one of the same key. Loading gives the same
- * structs back, whichever store they came from. Pointers in a record live in the batch's arena (or, while
- * loading, until the callback returns).
+ * The engine appends records and events to the open batch; a store applies a batch atomically, or
+ * not at all. A record is written whole and replaces the one of the same key. Loading gives the
+ * same structs back, whichever store they came from. Pointers in a record live in the batch's arena
+ * (or, while loading, until the callback returns).
  */
 #ifndef CORE_RECORDS_H
 #define CORE_RECORDS_H
@@ -28,12 +28,12 @@ struct meta_record {
 };
 struct unit_record {
     struct synk_bytes id;
-    uint32_t version;      /* of the definition in force */
+    uint32_t version; /* of the definition in force */
     bool enabled, paused;
-    uint64_t last_number;  /* N of the latest UNIT#N */
+    uint64_t last_number; /* N of the latest UNIT#N */
     uint64_t success_count, run_count;
     int64_t last_run_at, due_at; /* ms since the epoch; 0 = never, none */
-    uint8_t status;        /* enum unit_status */
+    uint8_t status;              /* enum unit_status */
     struct synk_bytes execution; /* encoded statistics */
 };
 struct definition_record {
@@ -62,7 +62,7 @@ struct run_record {
     struct synk_bytes worker; /* a run of one worker of a process; else empty */
     uint64_t number;
     uint32_t version;
-    uint8_t status;           /* enum run_status */
+    uint8_t status; /* enum run_status */
     bool cancelling;
     uint32_t task_count;
     struct synk_bytes by;     /* who started it: "client", "schedule", "hook:UNIT#N", … */
@@ -121,10 +121,10 @@ struct event_topic {
     uint32_t count;
 };
 
-/* What may go of what has ended; 0 = no bound. A store carries it out behind the batch's records, and
- * may take its time: at its leisure, oldest first, until nothing is past a bound. It ends early where
- * QUERY_LOAD_RUN is asked: a run that is about to go on must not be taken. Whatever the bounds, versions
- * of definitions go that neither are in force nor belong to a run that is kept. */
+/* What may go of what has ended; 0 = no bound. A store carries it out behind the batch's records,
+ * and may take its time: at its leisure, oldest first, until nothing is past a bound. It ends early
+ * where QUERY_LOAD_RUN is asked: a run that is about to go on must not be taken. Whatever the
+ * bounds, versions of definitions go that neither are in force nor belong to a run that is kept. */
 struct retention {
     int64_t runs_before, events_before; /* ms since the epoch: ended, emitted before */
     uint64_t keep_runs, keep_events;    /* so many of the latest stay; runs that ended */
@@ -140,7 +140,7 @@ struct batch {
     struct buf events; /* encoded events, one behind the other, without a count */
     struct event_topic *topics;
     size_t topic_count, topic_capacity;
-    int64_t at; /* wall clock of the tick, ms */
+    int64_t at;   /* wall clock of the tick, ms */
     bool retains; /* `retention` is to be carried out */
     struct retention retention;
 };
@@ -152,7 +152,8 @@ static inline bool batch_is_empty(const struct batch *batch)
 {
     return batch->record_count == 0 && batch->event_count == 0 && !batch->retains;
 }
-/* Appends a zeroed record of this kind. Its bytes are to be copied into batch->arena by the caller. */
+/* Appends a zeroed record of this kind. Its bytes are to be copied into batch->arena by the caller.
+ */
 struct record *batch_add(struct batch *batch, enum record_kind kind);
 
 #endif

@@ -105,8 +105,7 @@ static void tell_updated(struct engine *engine, struct unit *unit, const char *r
         pack_cstr(out, current);
     }
     struct synk_bytes payload = arena_copy(&engine->scratch, buf_bytes(out));
-    event_emit(engine,
-               &(struct event){.type = EVENT_UPDATED, .unit = unit, .payload = payload});
+    event_emit(engine, &(struct event){.type = EVENT_UPDATED, .unit = unit, .payload = payload});
 }
 
 void unit_set_status(struct engine *engine, struct unit *unit, enum unit_status status)
@@ -136,8 +135,8 @@ static void save_version(struct engine *engine, const struct version *version)
         buf_clear(&out);
         definition_encode_worker(definition, i, &out);
         record = batch_add(batch, RECORD_WORKER);
-        record->worker = (struct worker_record){unit, version->number, i,
-                                                keep_bytes(engine, buf_bytes(&out))};
+        record->worker =
+            (struct worker_record){unit, version->number, i, keep_bytes(engine, buf_bytes(&out))};
     }
     buf_fini(&out);
 }
@@ -277,9 +276,8 @@ bool unit_set_worker_paused(struct engine *engine, struct unit *unit, struct syn
     return true;
 }
 
-enum synk_status unit_resolve(struct engine *engine, struct synk_bytes text,
-                              struct unit **ret_unit, uint32_t *ret_worker,
-                              struct synk_error *error)
+enum synk_status unit_resolve(struct engine *engine, struct synk_bytes text, struct unit **ret_unit,
+                              uint32_t *ret_worker, struct synk_error *error)
 {
     const char *slash = text.size ? memchr(text.data, '/', text.size) : NULL;
     int size = (int)(text.size > 2 * LIMIT_ID_BYTES + 1 ? 2 * LIMIT_ID_BYTES + 1 : text.size);

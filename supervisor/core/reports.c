@@ -3,9 +3,9 @@
  * a sync.
  *
  * A result counts for the current attempt only: the task is at that host and (epoch, attempt) are
- * equal. One exception: a task that was recovered as ready or waiting for its retry, of which an attempt
- * newer than all recorded ones is told, was dispatched by an earlier life of the supervisor; the
- * attempt is taken as current. Everything else is acknowledged and not applied.
+ * equal. One exception: a task that was recovered as ready or waiting for its retry, of which an
+ * attempt newer than all recorded ones is told, was dispatched by an earlier life of the
+ * supervisor; the attempt is taken as current. Everything else is acknowledged and not applied.
  */
 #include <stdlib.h>
 
@@ -135,16 +135,14 @@ static void stale(struct engine *engine, const struct host *host, struct run *ru
     event_emit(engine, &(struct event){
                            .type = EVENT_STALE,
                            .run = run,
-                           .worker = run->tasks
-                                         ? task_worker_name(run, report->id.task, number)
-                                         : (struct synk_bytes){0},
+                           .worker = run->tasks ? task_worker_name(run, report->id.task, number)
+                                                : (struct synk_bytes){0},
                            .attempt = report->id.attempt,
                            .payload = payload_text(engine, "host", host->name_bytes),
                        });
 }
 
-static void take_result(struct engine *engine, struct host *host,
-                        const struct msg_report *report)
+static void take_result(struct engine *engine, struct host *host, const struct msg_report *report)
 {
     struct run *run = run_find(engine, report->id.run);
     if (!run || (run->tasks && report->id.task >= run->task_count)) {

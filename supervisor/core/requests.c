@@ -160,9 +160,8 @@ void reply_close(struct engine *engine, const struct request *request)
     struct buf *bodies = &engine->effects->bodies;
     struct synk_bytes body = {0};
     if (request->key)
-        body = arena_copy(&engine->scratch,
-                          bytes_of(bodies->data + engine->body_offset,
-                                   bodies->size - engine->body_offset));
+        body = arena_copy(&engine->scratch, bytes_of(bodies->data + engine->body_offset,
+                                                     bodies->size - engine->body_offset));
     send_close(engine, SOCKET_CLIENTS, request->peer, MSG_REPLY, request->sequence,
                is_at_once(engine, request, MSG_REPLY));
     if (!request->key)
@@ -178,9 +177,8 @@ static void send_error(struct engine *engine, const struct request *request,
     msg_error_encode(error, retry_after_ms, bodies);
     struct synk_bytes body = {0};
     if (request->key)
-        body = arena_copy(&engine->scratch,
-                          bytes_of(bodies->data + engine->body_offset,
-                                   bodies->size - engine->body_offset));
+        body = arena_copy(&engine->scratch, bytes_of(bodies->data + engine->body_offset,
+                                                     bodies->size - engine->body_offset));
     send_close(engine, SOCKET_CLIENTS, request->peer, MSG_ERROR, request->sequence,
                is_at_once(engine, request, MSG_ERROR));
     if (request->key) {

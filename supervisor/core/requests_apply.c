@@ -30,8 +30,8 @@ static void drop_where(struct engine *engine, bool by_peer, uint32_t peer)
     struct upload **link = &engine->uploads;
     while (*link) {
         struct upload *upload = *link;
-        bool goes = by_peer ? upload->peer == peer
-                            : engine->now - upload->touched >= LIMIT_UPLOAD_IDLE_MS;
+        bool goes =
+            by_peer ? upload->peer == peer : engine->now - upload->touched >= LIMIT_UPLOAD_IDLE_MS;
         if (!goes) {
             link = &upload->next;
             continue;
@@ -352,8 +352,7 @@ void request_apply(struct engine *engine, struct request *request)
     bool release_only = value_is_null(synk_value_get(request->body, "document")) &&
                         value_is_null(synk_value_get(request->body, "upload")) &&
                         !value_is_null(synk_value_get(request->body, "release"));
-    enum synk_status status =
-        release_only ? SYNK_OK : apply_read(engine, request, &set, &error);
+    enum synk_status status = release_only ? SYNK_OK : apply_read(engine, request, &set, &error);
     if (status == SYNK_OK)
         status = check_set(&set, &error);
     for (size_t i = 0; status == SYNK_OK && i < engine->unit_count; i++) {
@@ -361,9 +360,9 @@ void request_apply(struct engine *engine, struct request *request)
         if (!is_removed(unit, request, &set))
             continue;
         if (unit->live_runs)
-            status = status_fail(&error, SYNK_REFUSED,
-                                 "'%s' cannot be removed while %s is unfinished", unit->id_text,
-                                 unit->first_run->label);
+            status =
+                status_fail(&error, SYNK_REFUSED, "'%s' cannot be removed while %s is unfinished",
+                            unit->id_text, unit->first_run->label);
         removed = mem_grow(removed, &capacity, removed_count + 1, sizeof(*removed));
         removed[removed_count++] = unit;
     }

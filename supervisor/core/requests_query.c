@@ -129,8 +129,7 @@ void request_show(struct engine *engine, struct request *request)
         }
         int64_t from = synk_value_int(synk_value_get(request->body, "from"), 0);
         query_run(engine, request, &name,
-                  from < 0 || from > UINT32_MAX ? UINT32_MAX : (uint32_t)from,
-                  page_limit(request),
+                  from < 0 || from > UINT32_MAX ? UINT32_MAX : (uint32_t)from, page_limit(request),
                   synk_value_bool(synk_value_get(request->body, "attempts"), false));
         return;
     }

@@ -357,8 +357,8 @@ static bool retry_is_answered(struct engine *engine, const struct request *reque
     for (size_t i = 0; i < synk_value_count(workers); i++) {
         struct synk_bytes name = synk_value_bytes(synk_value_at(workers, i));
         if (!name.size || task_named(run, name) == NONE) {
-            request_fail(engine, request, SYNK_NOT_FOUND, 0, "%s has no worker '%.*s'",
-                         run->label, name.size > 128 ? 128 : (int)name.size,
+            request_fail(engine, request, SYNK_NOT_FOUND, 0, "%s has no worker '%.*s'", run->label,
+                         name.size > 128 ? 128 : (int)name.size,
                          name.size ? (const char *)name.data : "");
             return true;
         }

@@ -3,9 +3,9 @@
  *
  * An attempt that failed or timed out counts against maxRetries. One whose runner crashed is tried
  * again whatever maxRetries says, until LIMIT_CRASHES of them: then the task is quarantined, since
- * what kills its runner each time will go on doing so, and `retry` of the run replays it. One that was
- * lost with its host, or given back, is tried again at once and counts against nothing. Numbers of
- * attempts are never handed out twice, counted or not: a late message of an old attempt must not
+ * what kills its runner each time will go on doing so, and `retry` of the run replays it. One that
+ * was lost with its host, or given back, is tried again at once and counts against nothing. Numbers
+ * of attempts are never handed out twice, counted or not: a late message of an old attempt must not
  * pass for the new one's.
  */
 #include "supervisor/core/parts.h"
@@ -80,8 +80,8 @@ static bool delay_of(struct engine *engine, struct run *run, uint32_t task,
     return true;
 }
 
-static void wait_and_retry(struct engine *engine, struct run *run, uint32_t task,
-                           struct host *host, const struct msg_report *report)
+static void wait_and_retry(struct engine *engine, struct run *run, uint32_t task, struct host *host,
+                           const struct msg_report *report)
 {
     struct task *t = &run->tasks[task];
     save_attempt(engine, run, task, (uint8_t)report->outcome, host, report);
@@ -157,8 +157,7 @@ void retry_outcome(struct engine *engine, struct run *run, uint32_t task, struct
         wait_and_retry(engine, run, task, host, report);
     else
         task_finish(engine, run, task,
-                    report->outcome == OUTCOME_FAILED ? TASK_FAILED : TASK_TIMED_OUT, host,
-                    report);
+                    report->outcome == OUTCOME_FAILED ? TASK_FAILED : TASK_TIMED_OUT, host, report);
 }
 
 void retry_lost(struct engine *engine, struct run *run, uint32_t task, struct host *host)

@@ -179,8 +179,7 @@ void run_save(struct engine *engine, const struct run *run)
         .started_at = run->started_at,
         .ended_at = run->ended_at,
     };
-    if (run->version && run->worker != NONE &&
-        run->version->definition->kind == UNIT_PROCESS)
+    if (run->version && run->worker != NONE && run->version->definition->kind == UNIT_PROCESS)
         record->run.worker =
             keep_bytes(engine, bytes_str(run->version->definition->workers[run->worker].id));
 }
@@ -198,15 +197,15 @@ void run_set_error(struct run *run, const char *format, ...)
 
 static void tell_status(struct engine *engine, const struct run *run)
 {
-    event_emit(engine,
-               &(struct event){
-                   .type = EVENT_RUN,
-                   .run = run,
-                   .by = run->status == RUN_QUEUED ? blob_bytes(run->by) : (struct synk_bytes){0},
-                   .error = blob_bytes(run->error),
-                   .payload = payload_text(engine, "status",
-                                           bytes_str(run_status_name(run->status))),
-               });
+    event_emit(
+        engine,
+        &(struct event){
+            .type = EVENT_RUN,
+            .run = run,
+            .by = run->status == RUN_QUEUED ? blob_bytes(run->by) : (struct synk_bytes){0},
+            .error = blob_bytes(run->error),
+            .payload = payload_text(engine, "status", bytes_str(run_status_name(run->status))),
+        });
 }
 
 static struct run *earlier_run(const struct run *run)
@@ -368,7 +367,8 @@ static void advance_in_turn(struct engine *engine, struct run *run, bool isolate
     }
 }
 
-/* Batches are cut by position, `size` enabled workers each, so that a recovered run has the same ones. */
+/* Batches are cut by position, `size` enabled workers each, so that a recovered run has the same
+ * ones. */
 static void advance_batches(struct engine *engine, struct run *run, uint32_t size)
 {
     bool is_over = true;
@@ -401,10 +401,9 @@ void run_advance(struct engine *engine, struct run *run)
     enum run_mode mode = run_mode_of(run);
     if (mode == RUN_SEQUENTIAL || mode == RUN_ISOLATED) {
         if (!run->turn_timer)
-            /* A recovered run's next worker may be at a host already: it must be ready to be adopted,
-             * so the delay before it is not waited for once more. */
-            advance_in_turn(engine, run,
-                            mode == RUN_ISOLATED && !(run->recovered && !run->cursor));
+            /* A recovered run's next worker may be at a host already: it must be ready to be
+             * adopted, so the delay before it is not waited for once more. */
+            advance_in_turn(engine, run, mode == RUN_ISOLATED && !(run->recovered && !run->cursor));
         return;
     }
     uint32_t most = process && process->max_parallel ? process->max_parallel : UINT32_MAX;
@@ -491,8 +490,7 @@ static void find_error(struct run *run)
             continue;
         char number[16];
         struct synk_bytes worker = task_worker_name(run, i, number);
-        struct synk_bytes error =
-            blob_bytes(task->extra ? task->extra->error : NULL);
+        struct synk_bytes error = blob_bytes(task->extra ? task->extra->error : NULL);
         run_set_error(run, "'%.*s' %s%s%.*s", (int)worker.size, (const char *)worker.data,
                       task_state_name(task->state), error.size ? ": " : "", (int)error.size,
                       error.size ? (const char *)error.data : "");
@@ -582,7 +580,8 @@ static void unaccount(struct engine *engine, const struct run *run)
 void run_resume_finished(struct engine *engine, struct run *run)
 {
     unaccount(engine, run);
-    /* Back among the living: run_unlink_finished takes it out of the tables, run_name puts it in. */
+    /* Back among the living: run_unlink_finished takes it out of the tables, run_name puts it in.
+     */
     run_unlink_finished(engine, run);
     free(run->label);
     free((void *)run->prefix.data);

@@ -29,13 +29,13 @@ static void start(struct engine *engine, struct unit *unit, const char *by, enum
     uint64_t tasks = unit->current->definition->worker_count;
     if (engine->shutdown || engine->counts.live_tasks + tasks > engine->config.max_live_tasks)
         return;
-    run_create(engine, &(struct run_request){
-                           .unit = unit,
-                           .worker = NONE,
-                           .by = bytes_str(by),
-                           .overlap = options->overlap == OVERLAP_DEFAULT ? otherwise
-                                                                          : options->overlap,
-                       });
+    run_create(engine,
+               &(struct run_request){
+                   .unit = unit,
+                   .worker = NONE,
+                   .by = bytes_str(by),
+                   .overlap = options->overlap == OVERLAP_DEFAULT ? otherwise : options->overlap,
+               });
 }
 
 void schedule_unit(struct engine *engine, struct unit *unit, bool is_new)
@@ -45,8 +45,7 @@ void schedule_unit(struct engine *engine, struct unit *unit, bool is_new)
             unit->due = unit->due_at = 0;
             unit_touch(engine, unit);
         }
-    } else if (is_new || !unit->due ||
-               unit->due - engine->now > options_of(unit)->interval_ms) {
+    } else if (is_new || !unit->due || unit->due - engine->now > options_of(unit)->interval_ms) {
         set_due(engine, unit, engine->now + options_of(unit)->interval_ms);
     }
     if (is_new && options_of(unit)->run_on_start && unit->enabled)

@@ -12,7 +12,8 @@ void shutdown_begin(struct engine *engine, int64_t grace_ms, bool keep_hosts)
 {
     int64_t until = engine->now + (grace_ms > 0 ? grace_ms : 0);
     if (engine->shutdown == SHUTDOWN_DRAINING && until < engine->shutdown_until) {
-        /* Somebody cannot wait any longer: the earlier timer counts, the later one finds it done. */
+        /* Somebody cannot wait any longer: the earlier timer counts, the later one finds it done.
+         */
         engine->shutdown_until = until;
         timers_set(&engine->timers, until, TIMER_SHUTDOWN, 0, 0);
     }
@@ -22,8 +23,7 @@ void shutdown_begin(struct engine *engine, int64_t grace_ms, bool keep_hosts)
     engine->shutdown_until = until;
     engine->shutdown_keeps_hosts = keep_hosts;
     order_add(engine, ORDER_LOG, "shutting down grace_ms=%lld keep_hosts=%d running=%llu",
-              (long long)grace_ms, keep_hosts,
-              (unsigned long long)engine->counts.dispatched_tasks);
+              (long long)grace_ms, keep_hosts, (unsigned long long)engine->counts.dispatched_tasks);
     if (!keep_hosts)
         hosts_drain_all(engine);
     timers_set(&engine->timers, until, TIMER_SHUTDOWN, 0, 0);
@@ -55,10 +55,10 @@ void shutdown_timer(struct engine *engine)
             for (size_t i = 0; host && i < host->flight_count; i++) {
                 struct flight *flight = &host->flight[i];
                 struct task *task = &flight->run->tasks[flight->task];
-                host_cancel_attempt(engine, host,
-                                    (struct attempt_id){flight->run->id, flight->task, task->epoch,
-                                                        task->attempts},
-                                    "shutdown");
+                host_cancel_attempt(
+                    engine, host,
+                    (struct attempt_id){flight->run->id, flight->task, task->epoch, task->attempts},
+                    "shutdown");
             }
         }
         engine->shutdown_until = engine->now + SHUTDOWN_KILL_MS;

@@ -12,16 +12,11 @@ static const char *const run_names[] = {
     [RUN_FAILED] = "failed", [RUN_CANCELLED] = "cancelled", [RUN_SKIPPED] = "skipped",
 };
 static const char *const task_names[TASK_STATES] = {
-    [TASK_PENDING] = "pending",
-    [TASK_READY] = "ready",
-    [TASK_DISPATCHED] = "dispatched",
-    [TASK_RUNNING] = "running",
-    [TASK_RETRY_WAIT] = "retry-wait",
-    [TASK_SUCCEEDED] = "succeeded",
-    [TASK_FAILED] = "failed",
-    [TASK_TIMED_OUT] = "timed-out",
-    [TASK_CANCELLED] = "cancelled",
-    [TASK_SKIPPED] = "skipped",
+    [TASK_PENDING] = "pending",         [TASK_READY] = "ready",
+    [TASK_DISPATCHED] = "dispatched",   [TASK_RUNNING] = "running",
+    [TASK_RETRY_WAIT] = "retry-wait",   [TASK_SUCCEEDED] = "succeeded",
+    [TASK_FAILED] = "failed",           [TASK_TIMED_OUT] = "timed-out",
+    [TASK_CANCELLED] = "cancelled",     [TASK_SKIPPED] = "skipped",
     [TASK_QUARANTINED] = "quarantined",
 };
 #define COUNT(names) (sizeof(names) / sizeof((names)[0]))
@@ -64,7 +59,8 @@ int task_state_from_name(const char *name)
     return from_name(task_names, COUNT(task_names), name);
 }
 
-/* One bit a target state. Every final state may go back to pending: `retry` of the run does that. */
+/* One bit a target state. Every final state may go back to pending: `retry` of the run does that.
+ */
 #define TO(state) (1u << (state))
 #define TO_FINAL                                                                                   \
     (TO(TASK_SUCCEEDED) | TO(TASK_FAILED) | TO(TASK_TIMED_OUT) | TO(TASK_CANCELLED) |              \

@@ -1,4 +1,5 @@
-/* The states of units, runs and tasks, their wire names, and the one table of a task's legal moves. */
+/* The states of units, runs and tasks, their wire names, and the one table of a task's legal moves.
+ */
 #ifndef CORE_STATES_H
 #define CORE_STATES_H
 

@@ -69,7 +69,7 @@ void task_ready(struct engine *engine, struct run *run, uint32_t task)
 {
     struct task *t = &run->tasks[task];
     task_move(engine, run, task, TASK_READY);
-    t->flags &= (uint8_t)~(TASK_START_TOLD | TASK_CANCEL_SENT | TASK_UNLISTED | TASK_STARTED);
+    t->flags &= (uint8_t) ~(TASK_START_TOLD | TASK_CANCEL_SENT | TASK_UNLISTED | TASK_STARTED);
     uint32_t queue;
     if (run->pool) {
         queue = run->pool->queue;
@@ -231,8 +231,7 @@ void task_tell_start(struct engine *engine, struct run *run, uint32_t task)
     if (run->version) {
         uint32_t queue;
         const struct worker_def *worker = version_settings(engine, run, task, &queue);
-        if (worker->unit->on_start.count &&
-            run->version->definition->kind == UNIT_PROCESS)
+        if (worker->unit->on_start.count && run->version->definition->kind == UNIT_PROCESS)
             hooks_fire(engine, &worker->unit->on_start, run, task, (struct synk_bytes){0});
     }
 }
@@ -244,9 +243,8 @@ static void fire_worker_hooks(struct engine *engine, struct run *run, uint32_t t
         return;
     uint32_t queue;
     const struct unit_options *options = version_settings(engine, run, task, &queue)->unit;
-    const struct hook_list *list = run->tasks[task].state == TASK_SUCCEEDED
-                                       ? &options->on_complete
-                                       : &options->on_error;
+    const struct hook_list *list =
+        run->tasks[task].state == TASK_SUCCEEDED ? &options->on_complete : &options->on_error;
     if (list->count && run->tasks[task].state != TASK_CANCELLED)
         hooks_fire(engine, list, run, task, report->result);
 }

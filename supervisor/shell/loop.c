@@ -5,6 +5,7 @@
  * while reading has stopped the engine is told no time either, so the gap shows.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "supervisor/shell/log.h"

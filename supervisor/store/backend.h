@@ -30,8 +30,8 @@ struct store_ops {
      * it wrongly must not be able to record what came of it. */
     void (*values)(void *backend, const struct value_ref *refs, size_t count, struct arena *arena,
                    struct synk_bytes *ret_values);
-    /* A bounded piece of upkeep between jobs, when the last one's answer is on its way; `idle`: no job
-     * waits. Whether it is worth calling again while none comes. */
+    /* A bounded piece of upkeep between jobs, when the last one's answer is on its way; `idle`: no
+     * job waits. Whether it is worth calling again while none comes. */
     bool (*upkeep)(void *backend, bool idle);
 };
 

@@ -79,7 +79,8 @@ struct sqlite_table {
 };
 extern const struct sqlite_table sqlite_tables[RECORD_KINDS];
 
-/* What is still to be removed, and of how much. Rolled back with the transaction that changed it. */
+/* What is still to be removed, and of how much. Rolled back with the transaction that changed it.
+ */
 struct removal {
     struct retention bounds;
     bool runs_open, events_open, versions_open; /* something may be past a bound */
@@ -124,7 +125,8 @@ int sqlite_removal_init(struct sqlite *sqlite);
 int sqlite_retain(struct sqlite *sqlite, const struct retention *bounds);
 /* Before a run's row changes: keeps count of the finished ones. */
 int sqlite_count_run(struct sqlite *sqlite, const struct run_record *run, bool remove);
-/* One slice in a transaction of its own, where something is left and it is time; whether more is. */
+/* One slice in a transaction of its own, where something is left and it is time; whether more is.
+ */
 bool sqlite_remove_slice(struct sqlite *sqlite, bool idle);
 
 enum synk_status sqlite_load(void *backend, void (*each)(void *, const struct record *),

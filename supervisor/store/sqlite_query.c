@@ -152,7 +152,8 @@ static enum synk_status query_load_run(struct sqlite *sqlite, const struct query
                                        struct arena *arena, struct store_answer *answer,
                                        struct synk_error *error)
 {
-    /* It may be about to go on: none is removed until the owner has said so, and what may go then. */
+    /* It may be about to go on: none is removed until the owner has said so, and what may go then.
+     */
     sqlite->removal.runs_open = false;
     struct record first = {.kind = RECORD_RUN};
     enum synk_status status = sqlite_find_run(sqlite, query, arena, &first.run, error);

@@ -23,8 +23,8 @@ struct store_options {
     void *wake_context;
 };
 
-/* Opens, creates or upgrades. Fails with SYNK_BUSY (another process has it), SYNK_UNSUPPORTED (a newer
- * schema), SYNK_CORRUPT, SYNK_IO or SYNK_INVALID (the URI). */
+/* Opens, creates or upgrades. Fails with SYNK_BUSY (another process has it), SYNK_UNSUPPORTED (a
+ * newer schema), SYNK_CORRUPT, SYNK_IO or SYNK_INVALID (the URI). */
 enum synk_status store_open(const struct store_options *options, struct store **ret_store,
                             struct synk_error *error);
 /* Waits for what was handed in, then closes. Takes NULL. */
@@ -36,24 +36,26 @@ uint64_t store_size_bytes(const struct store *store);
 /*
  * Hydration: calls `each` for every record that the engine needs to go on, in the order of enum
  * record_kind: all meta, units, hosts and keys; definitions and workers of the versions in
- * force and of unfinished runs; unfinished runs and the last LIMIT_FINISHED_RUNS finished ones; tasks of
- * unfinished runs. A record that does not decode is moved to the table `quarantine` and counted.
- * Also raises the epoch and stores it: *ret_epoch. *ret_last_event is the last event's number.
+ * force and of unfinished runs; unfinished runs and the last LIMIT_FINISHED_RUNS finished ones;
+ * tasks of unfinished runs. A record that does not decode is moved to the table `quarantine` and
+ * counted. Also raises the epoch and stores it: *ret_epoch. *ret_last_event is the last event's
+ * number.
  */
 enum synk_status store_load(struct store *store,
                             void (*each)(void *context, const struct record *record), void *context,
                             uint32_t *ret_epoch, uint64_t *ret_last_event,
                             uint64_t *ret_quarantined, struct synk_error *error);
 
-/* `batch` must stay untouched until `done` runs. status: SYNK_OK, SYNK_STORE_DOWN (disk full: nothing
- * was applied, hand it in again later), SYNK_IO (fsync failed: exit and recover). */
+/* `batch` must stay untouched until `done` runs. status: SYNK_OK, SYNK_STORE_DOWN (disk full:
+ * nothing was applied, hand it in again later), SYNK_IO (fsync failed: exit and recover). */
 typedef void (*store_commit_done)(void *context, enum synk_status status,
                                   const struct synk_error *error, int64_t commit_us);
 void store_commit(struct store *store, const struct batch *batch, store_commit_done done,
                   void *context);
 
-/* Answers one query between commits. QUERY_RUN, QUERY_RUNS, QUERY_EVENTS: `body` is the reply's encoded
- * map (or `error`). QUERY_LOAD_RUN: `records` (run, definition, workers, tasks). The query is copied. */
+/* Answers one query between commits. QUERY_RUN, QUERY_RUNS, QUERY_EVENTS: `body` is the reply's
+ * encoded map (or `error`). QUERY_LOAD_RUN: `records` (run, definition, workers, tasks). The query
+ * is copied. */
 struct store_answer {
     enum synk_status status;
     struct synk_error error;
@@ -66,8 +68,8 @@ typedef void (*store_query_done)(void *context, const struct query *query,
 void store_query(struct store *store, const struct query *query, store_query_done done,
                  void *context);
 
-/* Results of tasks, for the inputs of a dispatch: values[i] belongs to refs[i]; empty where there is
- * none. */
+/* Results of tasks, for the inputs of a dispatch: values[i] belongs to refs[i]; empty where there
+ * is none. */
 typedef void (*store_values_done)(void *context, const struct synk_bytes *values, size_t count);
 void store_values(struct store *store, const struct value_ref *refs, size_t count,
                   store_values_done done, void *context);

@@ -61,10 +61,22 @@ static int64_t now_ms(void)
 
 static void start_host(struct scene *scene, const char *slots, const char *extra)
 {
-    char *argv[] = {(char *)(uintptr_t)program, "--connect", scene->address, "--name", "test",
-                    "--dir", scene->dir, "--slots", (char *)(uintptr_t)slots, "--plugin-dir",
-                    (char *)(uintptr_t)plugin_dir, "--grace-ms", "300", "--parent-bound",
-                    (char *)(uintptr_t)extra, NULL};
+    char *argv[] = {(char *)(uintptr_t)program,
+                    "--connect",
+                    scene->address,
+                    "--name",
+                    "test",
+                    "--dir",
+                    scene->dir,
+                    "--slots",
+                    (char *)(uintptr_t)slots,
+                    "--plugin-dir",
+                    (char *)(uintptr_t)plugin_dir,
+                    "--grace-ms",
+                    "300",
+                    "--parent-bound",
+                    (char *)(uintptr_t)extra,
+                    NULL};
     if (posix_spawn(&scene->pid, program, NULL, NULL, argv, environ)) {
         perror(program);
         exit(2);
@@ -206,8 +218,10 @@ static void dispatch(struct scene *scene, uint32_t first_task, uint32_t count, c
                      const char *payload, int64_t timeout_ms)
 {
     struct buf specs = {0}, tasks = {0}, body = {0}, values = {0};
-    struct msg_spec spec = {.unit = bytes_str("unit"), .run_number = 3,
-                            .function = bytes_str(function), .payload = json(scene, payload),
+    struct msg_spec spec = {.unit = bytes_str("unit"),
+                            .run_number = 3,
+                            .function = bytes_str(function),
+                            .payload = json(scene, payload),
                             .timeout_ms = timeout_ms};
     struct msg_input input = {bytes_str("Parent"), 0};
     msg_spec_encode(&spec, &specs);
@@ -330,8 +344,8 @@ static void test_exec(void)
     CHECK_REPORT(report, OUTCOME_FAILED, "cannot run 'no-such-program': No such file");
     report = run_one(&scene, 5, "exec", "{\"command\": [\"true\"], \"cwd\": \"/nowhere\"}", 0);
     CHECK_REPORT(report, OUTCOME_FAILED, "cannot enter cwd '/nowhere'");
-    report = run_one(&scene, 6, "exec",
-                     "{\"command\": \"cat $SYNK_INPUT\", \"output\": \"json\"}", 0);
+    report =
+        run_one(&scene, 6, "exec", "{\"command\": \"cat $SYNK_INPUT\", \"output\": \"json\"}", 0);
     CHECK_REPORT(report, OUTCOME_SUCCEEDED, NULL);
     text = show(&scene, report.result);
     CHECK(strstr(text, "\"inputs\":{\"Parent\":{\"n\":5}}") && strstr(text, "\"run\":\"unit#3\""),
@@ -347,7 +361,8 @@ static void test_exec(void)
     int milestones = 0;
     dispatch(&scene, 10, 1, "exec",
              "{\"command\": \"echo '{\\\"progress\\\":0.4}' >&3; echo "
-             "'{\\\"milestone\\\":\\\"half\\\"}' >&3\"}", 0);
+             "'{\\\"milestone\\\":\\\"half\\\"}' >&3\"}",
+             0);
     report = await_result(&scene, 10, 20000, &milestones);
     CHECK_REPORT(report, OUTCOME_SUCCEEDED, NULL);
     CHECK(milestones == 1);
@@ -363,12 +378,13 @@ static void test_ends(void)
     int64_t start = now_ms();
     report = run_one(&scene, 1, "exec",
                      "{\"command\": \"(trap '' TERM; exec -a x sleep 7001) & trap '' TERM; "
-                     "setsid sleep 7001 & sleep 7001; sleep 7001\"}", 200);
+                     "setsid sleep 7001 & sleep 7001; sleep 7001\"}",
+                     200);
     CHECK_REPORT(report, OUTCOME_TIMED_OUT, "timed out after 200 ms");
     CHECK(count_processes("7001") == 0 || await_gone("7001"), "a grandchild is alive");
     CHECK(now_ms() - start < 8000);
-    report = run_one(&scene, 2, "exec", "{\"command\": \"sleep 7002 & setsid sleep 7002 & true\"}",
-                     0);
+    report =
+        run_one(&scene, 2, "exec", "{\"command\": \"sleep 7002 & setsid sleep 7002 & true\"}", 0);
     CHECK_REPORT(report, OUTCOME_SUCCEEDED, NULL);
     CHECK(count_processes("7002") == 0, "something outlives its command");
     report = run_one(&scene, 3, "sim.sleep", "{\"ms\": 60000}", 100);
@@ -409,7 +425,8 @@ static void test_plugin(void)
     struct msg_log log = {0};
     CHECK(!msg_log_decode(buf_bytes(&scene.body), &log, NULL));
     CHECK(log.request == 9 && log.complete && log.attempt == 1 && says(log.data, "greeted you\n") &&
-          says(log.data, "printed\n"), "%.*s", (int)log.data.size, (const char *)log.data.data);
+              says(log.data, "printed\n"),
+          "%.*s", (int)log.data.size, (const char *)log.data.data);
     report = run_one(&scene, 2, "sim.crash", "{\"signal\": 11}", 0);
     CHECK_REPORT(report, OUTCOME_CRASHED, "signal 11 (SIGSEGV)");
     CHECK(report.signal == 11 && report.max_rss_kib > 0);
@@ -599,8 +616,8 @@ int main(int argc, char **argv)
         const char *name;
         void (*run)(void);
     } cases[] = {
-        {"exec", test_exec},   {"ends", test_ends},           {"plugin", test_plugin},
-        {"drain", test_drain}, {"spool", test_spool},         {"reconnect", test_reconnect},
+        {"exec", test_exec},       {"ends", test_ends},   {"plugin", test_plugin},
+        {"drain", test_drain},     {"spool", test_spool}, {"reconnect", test_reconnect},
         {"reclaim", test_reclaim},
     };
     if (argc < 3) {

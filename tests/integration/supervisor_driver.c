@@ -169,7 +169,7 @@ static char *receive_reply(uint16_t *ret_type, uint32_t *ret_epoch)
 }
 
 /* Sends a JSON body; the reply must be of this type and hold these texts (ended by NULL). */
-static uint32_t ask(uint16_t type, const char *json, uint16_t expected, ...)
+static uint32_t ask(uint16_t type, const char *json, int expected, ...)
 {
     struct synk_builder *builder = synk_builder_new();
     struct synk_error error = {0};

@@ -1,7 +1,7 @@
 /*
  * What tests of the engine share: an engine with the real evaluator, hosts and clients made of
- * messages, and a table of the records that were committed, from which a fresh engine can be loaded.
- * Header-only: each test program is one file.
+ * messages, and a table of the records that were committed, from which a fresh engine can be
+ * loaded. Header-only: each test program is one file.
  */
 #ifndef TESTS_SUPPORT_ENGINE_FIXTURE_H
 #define TESTS_SUPPORT_ENGINE_FIXTURE_H
@@ -195,14 +195,12 @@ static void fixture_store(struct fixture *f, const struct record *record)
             continue;
         }
         arena_fini(&f->stored[i].arena);
-        memmove(&f->stored[i], &f->stored[i + 1],
-                (f->stored_count - i - 1) * sizeof(*f->stored));
+        memmove(&f->stored[i], &f->stored[i + 1], (f->stored_count - i - 1) * sizeof(*f->stored));
         f->stored_count--;
     }
     if (record->remove)
         return;
-    f->stored =
-        mem_grow(f->stored, &f->stored_capacity, f->stored_count + 1, sizeof(*f->stored));
+    f->stored = mem_grow(f->stored, &f->stored_capacity, f->stored_count + 1, sizeof(*f->stored));
     struct stored *stored = &f->stored[f->stored_count++];
     memset(stored, 0, sizeof(*stored));
     fixture_own(stored, record);
@@ -265,8 +263,7 @@ static void fixture_take_dispatch(struct fixture *f, const struct send *send,
     for (size_t i = 0; i < dispatch.task_count; i++) {
         const struct msg_task *task = &dispatch.tasks[i];
         const struct msg_spec *spec = &dispatch.specs[task->spec];
-        f->tasks =
-            mem_grow(f->tasks, &f->task_capacity, f->task_count + 1, sizeof(*f->tasks));
+        f->tasks = mem_grow(f->tasks, &f->task_capacity, f->task_count + 1, sizeof(*f->tasks));
         struct seen_task *seen = &f->tasks[f->task_count++];
         memset(seen, 0, sizeof(*seen));
         seen->peer = send->peer;
@@ -287,8 +284,7 @@ static void fixture_take_dispatch(struct fixture *f, const struct send *send,
 
 static void fixture_take_send(struct fixture *f, const struct send *send)
 {
-    struct synk_bytes body =
-        bytes_of(f->effects.bodies.data + send->body_offset, send->body_size);
+    struct synk_bytes body = bytes_of(f->effects.bodies.data + send->body_offset, send->body_size);
     struct arena arena = {0};
     if (send->socket == SOCKET_CLIENTS) {
         f->replies =
@@ -333,8 +329,7 @@ static void fixture_take_events(struct fixture *f)
         const struct synk_value *event = synk_value_at(root, i);
         CU_ASSERT_EQUAL(synk_value_int(synk_value_get(event, "seq"), 0),
                         (int64_t)(++f->last_event));
-        f->events =
-            mem_grow(f->events, &f->event_capacity, f->event_count + 1, sizeof(*f->events));
+        f->events = mem_grow(f->events, &f->event_capacity, f->event_count + 1, sizeof(*f->events));
         f->events[f->event_count++] = synk_value_json_dup(event);
     }
     size_t in_topics = 0;
@@ -386,9 +381,8 @@ static void fixture_boot(struct fixture *f)
         for (size_t i = 0; i < f->stored_count; i++)
             if ((int)f->stored[i].record.kind == kind)
                 CU_ASSERT_EQUAL(engine_load(f->engine, &f->stored[i].record, NULL), SYNK_OK);
-    fixture_input(f, (struct input){.kind = INPUT_START,
-                                    .epoch = ++f->epoch,
-                                    .last_event = f->last_event});
+    fixture_input(
+        f, (struct input){.kind = INPUT_START, .epoch = ++f->epoch, .last_event = f->last_event});
 }
 
 static void fixture_init(struct fixture *f)

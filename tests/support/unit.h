@@ -1,4 +1,5 @@
-/* The frame of a unit test program: a table of named cases, run by CUnit, exit status 1 on failure. */
+/* The frame of a unit test program: a table of named cases, run by CUnit, exit status 1 on failure.
+ */
 #ifndef TESTS_SUPPORT_UNIT_H
 #define TESTS_SUPPORT_UNIT_H
 

@@ -26,7 +26,9 @@ static const struct {
     {BYTES("\x90"), SYNK_OK, NULL},
     {BYTES("\xa0"), SYNK_OK, NULL},
     {BYTES("\xde\x00\x01\xa1k\xdd\x00\x00\x00\x01\xc3"), SYNK_OK, NULL},
-    {BYTES("\xdb\x00\x00\x00\x02" "ab"), SYNK_OK, NULL},
+    {BYTES("\xdb\x00\x00\x00\x02"
+           "ab"),
+     SYNK_OK, NULL},
     {BYTES("\xc4\x02\xff\xfe"), SYNK_OK, NULL},
     {BYTES("\xa2\x00z"), SYNK_OK, NULL},
     {BYTES("\x92\x81\xa1k\x90\xc2"), SYNK_OK, NULL},

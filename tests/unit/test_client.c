@@ -1,6 +1,6 @@
 /*
- * The client library against a supervisor of this file's own: a ROUTER and a PUB in a thread, whose header
- * codec is written out here, so that the wire is checked and not the library against itself.
+ * The client library against a supervisor of this file's own: a ROUTER and a PUB in a thread, whose
+ * header codec is written out here, so that the wire is checked and not the library against itself.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <synk/client.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zmq.h>
 
@@ -98,7 +98,8 @@ static void take_one(struct fake *fake)
         question.sequence = question.sequence << 8 | header[8 + i];
     struct synk_document *document = NULL;
     struct synk_bytes body = {zmq_msg_data(&frames[2]), zmq_msg_size(&frames[2])};
-    if (header[0] == 'S' && header[1] == 1 && synk_document_decode(body, &document, NULL) == SYNK_OK) {
+    if (header[0] == 'S' && header[1] == 1 &&
+        synk_document_decode(body, &document, NULL) == SYNK_OK) {
         question.body = synk_document_root(document);
         if (question.type == CONNECT)
             answer_connect(fake, &question);
@@ -278,9 +279,9 @@ static void a_restart_gets_unanswered_requests_again(void)
     int replies[2] = {0};
     synk_builder_json(body, "{\"unit\": \"unit\"}", 16, NULL);
     for (int i = 0; i < 2; i++)
-        CU_ASSERT_EQUAL(synk_request(client, "run", synk_builder_bytes(body), count_reply, replies,
-                                     NULL),
-                        SYNK_OK);
+        CU_ASSERT_EQUAL(
+            synk_request(client, "run", synk_builder_bytes(body), count_reply, replies, NULL),
+            SYNK_OK);
     while (atomic_load(&fake->asked) < 2)
         synk_client_wait(client, 10);
     fake_stop(fake);
@@ -311,8 +312,8 @@ static void a_call_times_out_and_close_ends_the_rest(void)
     struct synk_error error;
     int replies[2] = {0};
     CU_ASSERT_EQUAL(synk_call(client, "stats", (struct synk_bytes){0}, NULL, &error), SYNK_TIMEOUT);
-    CU_ASSERT_EQUAL(synk_request(client, "stats", (struct synk_bytes){0}, count_reply, replies, NULL),
-                    SYNK_OK);
+    CU_ASSERT_EQUAL(
+        synk_request(client, "stats", (struct synk_bytes){0}, count_reply, replies, NULL), SYNK_OK);
     synk_client_close(client);
     CU_ASSERT_EQUAL(replies[0], 0);
     CU_ASSERT_EQUAL(replies[1], 1);
@@ -396,7 +397,8 @@ static void answer_fetch(struct fake *fake, const struct question *question)
     for (uint64_t seq = start; seq < end; seq++)
         size += (size_t)snprintf(json + size, sizeof(json) - size, "%s{\"seq\": %llu}",
                                  seq == start ? "" : ",", (unsigned long long)seq);
-    snprintf(json + size, sizeof(json) - size, "], \"next\": %llu, \"head\": %llu, \"first\": %llu}",
+    snprintf(json + size, sizeof(json) - size,
+             "], \"next\": %llu, \"head\": %llu, \"first\": %llu}",
              (unsigned long long)(end > start ? end - 1 : from), (unsigned long long)fake->head,
              (unsigned long long)fake->first);
     answer(fake, question, REPLY, json);
@@ -470,8 +472,8 @@ static void a_subscription_from_the_end_sees_only_what_comes(void)
     const char *types[] = {"complete"};
     struct synk_filter filter = {.types = types, .type_count = 1, .run = "unit#1"};
     struct seen seen = {.stop_at = 2};
-    CU_ASSERT_EQUAL(synk_subscribe(client, UINT64_MAX, &filter, see, &seen, &seen.subscription, NULL),
-                    SYNK_OK);
+    CU_ASSERT_EQUAL(
+        synk_subscribe(client, UINT64_MAX, &filter, see, &seen, &seen.subscription, NULL), SYNK_OK);
     while (!synk_subscription_is_current(seen.subscription))
         CU_ASSERT_EQUAL_FATAL(synk_client_wait(client, 10000), SYNK_OK);
     fake_stop(fake);

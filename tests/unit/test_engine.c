@@ -1,8 +1,9 @@
-/* The engine's life of a run: graph rules, run modes, retries, overlap, pause, cancel, schedules. */
+/* The engine's life of a run: graph rules, run modes, retries, overlap, pause, cancel, schedules.
+ */
 #include "tests/support/engine_fixture.h"
 
 #define STATE(worker, state) CU_ASSERT_STRING_EQUAL(fixture_state(&f, run, worker), state)
-#define STATUS(status) CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, run), status)
+#define STATUS(status)       CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, run), status)
 #define END(worker, outcome) CU_ASSERT_TRUE(fixture_end(&f, worker, outcome, "null"))
 
 static void a_graph_runs_in_order(void)
@@ -10,12 +11,12 @@ static void a_graph_runs_in_order(void)
     struct fixture f;
     fixture_init(&f);
     fixture_host(&f, 1, "h", 4);
-    uint64_t asked = fixture_apply(
-        &f, "{\"processes\":[{\"id\":\"p\",\"workers\":["
-            "{\"id\":\"a\",\"run\":\"t.ok\"},"
-            "{\"id\":\"b\",\"run\":\"t.ok\",\"dependsOn\":[\"a\"]},"
-            "{\"id\":\"c\",\"run\":\"t.ok\",\"dependsOn\":[\"a\"]},"
-            "{\"id\":\"d\",\"run\":\"t.ok\",\"dependsOn\":[\"b\",\"c\"]}]}]}");
+    uint64_t asked =
+        fixture_apply(&f, "{\"processes\":[{\"id\":\"p\",\"workers\":["
+                          "{\"id\":\"a\",\"run\":\"t.ok\"},"
+                          "{\"id\":\"b\",\"run\":\"t.ok\",\"dependsOn\":[\"a\"]},"
+                          "{\"id\":\"c\",\"run\":\"t.ok\",\"dependsOn\":[\"a\"]},"
+                          "{\"id\":\"d\",\"run\":\"t.ok\",\"dependsOn\":[\"b\",\"c\"]}]}]}");
     CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "\"change\":\"created\""));
     uint64_t run = fixture_start(&f, "{\"unit\":\"p\"}");
     CU_ASSERT_EQUAL(run, 1);
@@ -82,12 +83,13 @@ static void a_condition_that_errs_fails_its_task(void)
     struct fixture f;
     fixture_init(&f);
     fixture_host(&f, 1, "h", 4);
-    fixture_apply(&f, "{\"processes\":[{\"id\":\"p\",\"workers\":["
-                      "{\"id\":\"a\",\"run\":\"t.ok\"},"
-                      "{\"id\":\"b\",\"run\":\"t.ok\",\"dependsOn\":[{\"id\":\"a\","
-                      "\"condition\":\"result.n\"}]},"
-                      "{\"id\":\"c\",\"run\":\"t.ok\",\"dependsOn\":[{\"id\":\"b\",\"on\":\"error\"}]}"
-                      "]}]}");
+    fixture_apply(&f,
+                  "{\"processes\":[{\"id\":\"p\",\"workers\":["
+                  "{\"id\":\"a\",\"run\":\"t.ok\"},"
+                  "{\"id\":\"b\",\"run\":\"t.ok\",\"dependsOn\":[{\"id\":\"a\","
+                  "\"condition\":\"result.n\"}]},"
+                  "{\"id\":\"c\",\"run\":\"t.ok\",\"dependsOn\":[{\"id\":\"b\",\"on\":\"error\"}]}"
+                  "]}]}");
     uint64_t run = fixture_start(&f, "{\"unit\":\"p\"}");
     CU_ASSERT_TRUE(fixture_end(&f, "a", OUTCOME_SUCCEEDED, "{\"n\":1}"));
     STATE("b", "failed");
@@ -126,7 +128,8 @@ static void a_long_chain_is_skipped_without_recursion(void)
     fixture_init(&f);
     fixture_host(&f, 1, "h", 4);
     struct buf text = {0};
-    buf_printf(&text, "{\"processes\":[{\"id\":\"p\",\"workers\":[{\"id\":\"w0\",\"run\":\"t.ok\"}");
+    buf_printf(&text,
+               "{\"processes\":[{\"id\":\"p\",\"workers\":[{\"id\":\"w0\",\"run\":\"t.ok\"}");
     for (int i = 1; i < 2000; i++)
         buf_printf(&text, ",{\"id\":\"w%d\",\"run\":\"t.ok\",\"dependsOn\":[\"w%d\"]}", i, i - 1);
     buf_printf(&text, "]}]}");
@@ -255,9 +258,8 @@ static void settings_are_read_again_at_each_attempt(void)
     fixture_apply(&f, "{\"processes\":[{\"id\":\"p\",\"workers\":[{\"id\":\"a\",\"run\":\"t.ok\","
                       "\"maxRetries\":5}]}]}");
     uint64_t run = fixture_start(&f, "{\"unit\":\"p\"}");
-    uint64_t asked =
-        fixture_apply(&f, "{\"processes\":[{\"id\":\"p\",\"workers\":[{\"id\":\"new\","
-                          "\"run\":\"t.ok\"},{\"id\":\"a\",\"run\":\"t.other\"}]}]}");
+    uint64_t asked = fixture_apply(&f, "{\"processes\":[{\"id\":\"p\",\"workers\":[{\"id\":\"new\","
+                                       "\"run\":\"t.ok\"},{\"id\":\"a\",\"run\":\"t.other\"}]}]}");
     CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "\"changed\""));
     END("a", OUTCOME_FAILED);
     STATE("a", "failed");
@@ -322,9 +324,10 @@ static void cancel_ends_what_waits_and_kills_what_runs(void)
     struct fixture f;
     fixture_init(&f);
     fixture_host(&f, 1, "h", 4);
-    fixture_apply(&f, "{\"processes\":[{\"id\":\"p\",\"workers\":[{\"id\":\"a\",\"run\":\"t.ok\"},"
-                      "{\"id\":\"b\",\"run\":\"t.ok\",\"dependsOn\":[{\"id\":\"a\",\"on\":\"any\"}]}"
-                      "]}]}");
+    fixture_apply(&f,
+                  "{\"processes\":[{\"id\":\"p\",\"workers\":[{\"id\":\"a\",\"run\":\"t.ok\"},"
+                  "{\"id\":\"b\",\"run\":\"t.ok\",\"dependsOn\":[{\"id\":\"a\",\"on\":\"any\"}]}"
+                  "]}]}");
     uint64_t run = fixture_start(&f, "{\"unit\":\"p\"}");
     fixture_ask(&f, 1, MSG_CANCEL, "{\"run\":\"p#1\"}");
     STATE("b", "cancelled");
@@ -511,7 +514,10 @@ static void retry_of_nothing_changes_nothing(void)
 
 int main(int argc, char **argv)
 {
-#define CASE(name) {#name, name}
+#define CASE(name)                                                                                 \
+    {                                                                                              \
+#name, name                                                                                \
+    }
     static const struct unit_case cases[] = {
         CASE(retry_of_nothing_changes_nothing),
         CASE(a_graph_runs_in_order),

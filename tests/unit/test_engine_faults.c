@@ -1,8 +1,9 @@
-/* The engine against faults: restarts, adoption, lost hosts, stale reports, keys, shutdown, garbage. */
+/* The engine against faults: restarts, adoption, lost hosts, stale reports, keys, shutdown,
+ * garbage. */
 #include "tests/support/engine_fixture.h"
 
 #define STATE(worker, state) CU_ASSERT_STRING_EQUAL(fixture_state(&f, run, worker), state)
-#define STATUS(status) CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, run), status)
+#define STATUS(status)       CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, run), status)
 #define END(worker, outcome) CU_ASSERT_TRUE(fixture_end(&f, worker, outcome, "null"))
 
 static const char two[] = "{\"processes\":[{\"id\":\"p\",\"workers\":["
@@ -357,8 +358,8 @@ static void kept_hosts_do_not_hold_a_shutdown(void)
     fixture_host(&f, 1, "h", 1);
     fixture_apply(&f, two);
     fixture_start(&f, "{\"unit\":\"p\"}");
-    fixture_input(&f, (struct input){.kind = INPUT_SHUTDOWN, .grace_ms = 60000,
-                                     .keep_hosts = true});
+    fixture_input(&f,
+                  (struct input){.kind = INPUT_SHUTDOWN, .grace_ms = 60000, .keep_hosts = true});
     CU_ASSERT_EQUAL(f.exits, 1);
     fixture_fini(&f);
 }
@@ -372,9 +373,11 @@ static void the_local_host_is_restarted_with_intensity(void)
     fixture_boot(&f);
     CU_ASSERT_EQUAL(f.spawns, 1);
     for (int i = 0; i < 20; i++) {
-        fixture_input(&f, (struct input){.kind = INPUT_LOCAL_HOST, .pid = 7,
-                                         .local_event = LOCAL_HOST_STARTED});
-        fixture_input(&f, (struct input){.kind = INPUT_LOCAL_HOST, .pid = 7,
+        fixture_input(
+            &f,
+            (struct input){.kind = INPUT_LOCAL_HOST, .pid = 7, .local_event = LOCAL_HOST_STARTED});
+        fixture_input(&f, (struct input){.kind = INPUT_LOCAL_HOST,
+                                         .pid = 7,
                                          .local_event = LOCAL_HOST_EXITED,
                                          .text = bytes_str("signal 11")});
     }
@@ -391,13 +394,14 @@ static void a_shutdown_waits_for_a_local_host_that_is_still_coming(void)
     engine_free(f.engine);
     f.config.local_slots = 2;
     fixture_boot(&f);
-    fixture_input(&f, (struct input){.kind = INPUT_LOCAL_HOST, .pid = 105,
-                                     .local_event = LOCAL_HOST_STARTED});
+    fixture_input(&f, (struct input){
+                          .kind = INPUT_LOCAL_HOST, .pid = 105, .local_event = LOCAL_HOST_STARTED});
     uint64_t asked = fixture_ask(&f, 1, MSG_SHUTDOWN, "{\"graceMs\":10000}");
     CU_ASSERT_PTR_NULL(fixture_reply(&f, asked));
     fixture_host(&f, 1, "local", 2);
     CU_ASSERT_PTR_NULL(fixture_reply(&f, asked));
-    fixture_input(&f, (struct input){.kind = INPUT_LOCAL_HOST, .pid = 105,
+    fixture_input(&f, (struct input){.kind = INPUT_LOCAL_HOST,
+                                     .pid = 105,
                                      .local_event = LOCAL_HOST_EXITED,
                                      .text = bytes_str("exit status 0")});
     CU_ASSERT_PTR_NOT_NULL(fixture_reply(&f, asked));
@@ -414,8 +418,8 @@ static void a_silent_local_host_is_killed(void)
     fixture_boot(&f);
     fixture_hello(&f, 1, "local", 5, 2);
     fixture_sync(&f, 1, NULL, 0);
-    fixture_input(&f, (struct input){.kind = INPUT_LOCAL_HOST, .pid = 105,
-                                     .local_event = LOCAL_HOST_STARTED});
+    fixture_input(&f, (struct input){
+                          .kind = INPUT_LOCAL_HOST, .pid = 105, .local_event = LOCAL_HOST_STARTED});
     fixture_pass(&f, 14000);
     buf_append(&f.text, "", 1);
     CU_ASSERT_PTR_NULL(strstr((char *)f.text.data, "\norder 1 "));
@@ -424,7 +428,8 @@ static void a_silent_local_host_is_killed(void)
     buf_append(&f.text, "", 1);
     CU_ASSERT_PTR_NOT_NULL(strstr((char *)f.text.data, "\norder 1 "));
     f.text.size--;
-    fixture_input(&f, (struct input){.kind = INPUT_LOCAL_HOST, .pid = 105,
+    fixture_input(&f, (struct input){.kind = INPUT_LOCAL_HOST,
+                                     .pid = 105,
                                      .local_event = LOCAL_HOST_EXITED,
                                      .text = bytes_str("signal 9")});
     CU_ASSERT_EQUAL(f.spawns, 2);
@@ -449,8 +454,8 @@ static void a_clock_set_back_does_not_prolong_a_retry(void)
     fixture_fini(&f);
 }
 
-/* After the restart the next worker was held back by the delay between two, so that what the host had
- * of it found nothing to be adopted by. */
+/* After the restart the next worker was held back by the delay between two, so that what the host
+ * had of it found nothing to be adopted by. */
 static void an_isolated_worker_is_adopted(void)
 {
     struct fixture f;
@@ -529,8 +534,8 @@ static void play(struct fixture *f)
     fixture_ask(f, 1, MSG_SUBMIT, "{\"function\":\"t.ok\",\"count\":20,\"maxRetries\":1}");
     for (size_t i = 0; i < f->task_count; i++) {
         struct seen_task task = f->tasks[i];
-        fixture_report(f, &task, (i % 5 == 3) ? OUTCOME_CRASHED : OUTCOME_SUCCEEDED,
-                       "{\"n\":1}", "broken");
+        fixture_report(f, &task, (i % 5 == 3) ? OUTCOME_CRASHED : OUTCOME_SUCCEEDED, "{\"n\":1}",
+                       "broken");
         fixture_pass(f, 7);
     }
     fixture_ask(f, 1, MSG_LIST, "{\"what\":\"units\"}");
@@ -553,7 +558,10 @@ static void equal_inputs_give_equal_effects(void)
 
 int main(int argc, char **argv)
 {
-#define CASE(name) {#name, name}
+#define CASE(name)                                                                                 \
+    {                                                                                              \
+#name, name                                                                                \
+    }
     static const struct unit_case cases[] = {
         CASE(running_work_is_adopted),
         CASE(what_no_host_has_runs_again),

@@ -82,9 +82,8 @@ static void dispatch(struct stage *stage, uint32_t first, uint32_t tasks, int64_
                      uint32_t epoch)
 {
     struct buf specs = {0}, items = {0}, body = {0};
-    struct msg_spec spec = {.unit = bytes_str("u"),
-                            .function = bytes_str("sim.noop"),
-                            .timeout_ms = timeout_ms};
+    struct msg_spec spec = {
+        .unit = bytes_str("u"), .function = bytes_str("sim.noop"), .timeout_ms = timeout_ms};
     msg_spec_encode(&spec, &specs);
     for (uint32_t i = 0; i < tasks; i++)
         msg_task_encode(&(struct msg_task){.id = {1, first + i, epoch, 1}}, &items);
@@ -98,9 +97,8 @@ static void dispatch(struct stage *stage, uint32_t first, uint32_t tasks, int64_
 static void finish(struct stage *stage, bool asked_to_end)
 {
     struct msg_report report = {.outcome = OUTCOME_SUCCEEDED, .exit_status = -1};
-    step(stage, (struct host_input){.kind = HOST_RUNNER_RESULT,
-                                    .report = &report,
-                                    .asked_to_end = asked_to_end});
+    step(stage, (struct host_input){
+                    .kind = HOST_RUNNER_RESULT, .report = &report, .asked_to_end = asked_to_end});
 }
 
 /* The reports sent so far; their number in *ret_count. */
@@ -334,8 +332,8 @@ static void test_garbage_is_counted(void)
 {
     struct stage stage = make(1, false);
     settle(&stage);
-    static const enum msg_type types[] = {MSG_DISPATCH, MSG_ACK, MSG_CANCEL_ATTEMPT, MSG_RECALL,
-                                          MSG_LOG_READ, MSG_WELCOME};
+    static const enum msg_type types[] = {MSG_DISPATCH, MSG_ACK,      MSG_CANCEL_ATTEMPT,
+                                          MSG_RECALL,   MSG_LOG_READ, MSG_WELCOME};
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
         message(&stage, types[i], bytes_of("\xc1\xff", 2), 4);
     CU_ASSERT_EQUAL(host_counts(stage.host).refused_messages, 6);

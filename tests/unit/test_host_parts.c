@@ -107,7 +107,12 @@ static void test_output_becomes_text(void)
 {
     static const struct {
         const char *from, *to;
-    } rows[] = {{"plain", "plain"}, {"\x82\xacuro", "uro"}, {"a\xff" "b", "a?b"}, {"", ""}};
+    } rows[] = {{"plain", "plain"},
+                {"\x82\xacuro", "uro"},
+                {"a\xff"
+                 "b",
+                 "a?b"},
+                {"", ""}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct buf out = {0};
         exec_clean_text(bytes_str(rows[i].from), &out);

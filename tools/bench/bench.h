@@ -1,5 +1,5 @@
-/* The parts of synk-bench: one function a benchmark, the floor they stand beside, and the supervisor that
- * a benchmark starts for itself. */
+/* The parts of synk-bench: one function a benchmark, the floor they stand beside, and the
+ * supervisor that a benchmark starts for itself. */
 #ifndef BENCH_BENCH_H
 #define BENCH_BENCH_H
 
@@ -28,8 +28,8 @@ void bench_supervisor_stop(struct bench_supervisor *supervisor);
 /* Seconds on the monotonic clock. */
 double bench_now_s(void);
 
-/* `messages` of 64 bytes out and back between two processes over bare ZeroMQ ipc, 256 under way: messages
- * a second. */
+/* `messages` of 64 bytes out and back between two processes over bare ZeroMQ ipc, 256 under way:
+ * messages a second. */
 enum synk_status bench_floor(uint64_t messages, double *ret_per_s, struct synk_error *error);
 
 /* sim.noop tasks from submit to durable outcome through one runner. */

@@ -1,6 +1,6 @@
 /*
- * The floor of the throughput benchmarks: the same number of messages over bare ZeroMQ, with nothing
- * done to them. A child process echoes; both sides are DEALERs on an ipc socket.
+ * The floor of the throughput benchmarks: the same number of messages over bare ZeroMQ, with
+ * nothing done to them. A child process echoes; both sides are DEALERs on an ipc socket.
  */
 #include <errno.h>
 #include <signal.h>

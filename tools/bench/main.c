@@ -18,8 +18,10 @@ static int usage(FILE *out, int status)
     fprintf(out, "usage: synk-bench BENCH [--tasks N] [--state URI] [--json]\n\n");
     for (size_t i = 0; i < sizeof(benches) / sizeof(*benches); i++)
         fprintf(out, "  %-12s %s\n", benches[i].name, benches[i].text);
-    fprintf(out, "\nEach starts a supervisor of its own in a new directory below $TMPDIR, and prints its\n"
-                 "figure beside the floor measured in the same run.\n");
+    fprintf(
+        out,
+        "\nEach starts a supervisor of its own in a new directory below $TMPDIR, and prints its\n"
+        "figure beside the floor measured in the same run.\n");
     return status;
 }
 

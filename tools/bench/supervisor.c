@@ -1,4 +1,5 @@
-/* A supervisor of a benchmark's own: started in a fresh directory, stopped and removed afterwards. */
+/* A supervisor of a benchmark's own: started in a fresh directory, stopped and removed afterwards.
+ */
 #include <errno.h>
 #include <ftw.h>
 #include <libgen.h>
@@ -42,7 +43,8 @@ static enum synk_status await_ready(int fd, pid_t pid, struct synk_error *error)
         return SYNK_OK;
     int state = 0;
     waitpid(pid, &state, 0);
-    return status_fail(error, SYNK_UNAVAILABLE, "the supervisor ended with status %d before it was ready",
+    return status_fail(error, SYNK_UNAVAILABLE,
+                       "the supervisor ended with status %d before it was ready",
                        WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state));
 }
 
@@ -71,9 +73,8 @@ enum synk_status bench_supervisor_start(struct bench_supervisor *supervisor, con
         return status_fail(error, SYNK_IO, "fork: %s", strerror(errno));
     if (supervisor->pid == 0) {
         close(ready[0]);
-        execl(program, "synkd", "--dir", supervisor->directory, "--slots", slots_text,
-              "--ready-fd", ready_text, "--private", state ? "--state" : (char *)NULL, state,
-              (char *)NULL);
+        execl(program, "synkd", "--dir", supervisor->directory, "--slots", slots_text, "--ready-fd",
+              ready_text, "--private", state ? "--state" : (char *)NULL, state, (char *)NULL);
         fprintf(stderr, "synk-bench: cannot start %s: %s\n", program, strerror(errno));
         _exit(127);
     }

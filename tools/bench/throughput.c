@@ -1,7 +1,7 @@
 /*
- * Throughput: `sim.noop` tasks submitted in bulk, run by one forked runner, every outcome durable in
- * the store and every event published, from the submission to the answer that all have ended. Beside
- * it, in the same run, the floor.
+ * Throughput: `sim.noop` tasks submitted in bulk, run by one forked runner, every outcome durable
+ * in the store and every event published, from the submission to the answer that all have ended.
+ * Beside it, in the same run, the floor.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +14,7 @@
 static enum synk_status run_tasks(struct synk_client *client, uint64_t tasks, double *ret_seconds,
                                   struct synk_error *error)
 {
-    struct synk_submission submission = {
-        .function = "sim.noop", .count = tasks, .timeout_ms = -1};
+    struct synk_submission submission = {.function = "sim.noop", .count = tasks, .timeout_ms = -1};
     char *run = NULL;
     struct synk_document *body = NULL;
     double start = bench_now_s();
@@ -40,8 +39,7 @@ static void print_durability(struct synk_client *client, char *ret_text, size_t 
     struct synk_document *body = NULL;
     snprintf(ret_text, size, "unknown");
     if (synk_call(client, "connect", (struct synk_bytes){NULL, 0}, &body, NULL) == SYNK_OK) {
-        char *text = synk_value_string_dup(
-            synk_value_get(synk_document_root(body), "durability"));
+        char *text = synk_value_string_dup(synk_value_get(synk_document_root(body), "durability"));
         snprintf(ret_text, size, "%s", text ? text : "unknown");
         free(text);
     }
@@ -71,7 +69,8 @@ enum synk_status bench_throughput(const struct bench_options *options, struct sy
         const char *format =
             options->json
                 ? "{\"bench\": \"throughput\", \"workload\": \"sim.noop, one runner\", "
-                  "\"durability\": \"%s\", \"tasks\": %llu, \"per_s\": %.0f, \"floor_per_s\": %.0f, "
+                  "\"durability\": \"%s\", \"tasks\": %llu, \"per_s\": %.0f, \"floor_per_s\": "
+                  "%.0f, "
                   "\"ratio\": %.3f}\n"
                 : "throughput: sim.noop, one runner, durability %s: %llu tasks, %.0f tasks/s; bare "
                   "ZeroMQ in the same run %.0f/s; ratio %.3f\n";

@@ -4,9 +4,9 @@
  * and in the store it is one MessagePack object.
  *
  * Reading: a struct synk_value is a read-only view into a decoded document that somebody else owns
- * (a task, a reply, a struct synk_document); it lives as long as its owner. Every reading call takes
- * NULL and then answers "absent", so that lookups chain: synk_value_int(synk_value_get(v, "n"), 0).
- * Writing: a struct synk_builder collects one value from nested calls.
+ * (a task, a reply, a struct synk_document); it lives as long as its owner. Every reading call
+ * takes NULL and then answers "absent", so that lookups chain: synk_value_int(synk_value_get(v,
+ * "n"), 0). Writing: a struct synk_builder collects one value from nested calls.
  *
  * No call blocks. Running out of memory ends the program. Not thread-safe per object.
  */

@@ -1,6 +1,6 @@
 /*
- * The plugin SDK. A plugin is a shared object NAME.so that exports one synk_plugin; its functions are
- * called as `run: NAME.FUNCTION`.
+ * The plugin SDK. A plugin is a shared object NAME.so that exports one synk_plugin; its functions
+ * are called as `run: NAME.FUNCTION`.
  *
  *     #include <synk/worker.h>
  *
@@ -20,11 +20,11 @@
  *
  *     cc -shared -fPIC $(pkg-config --cflags synk-worker) -o hello.so hello.c
  *
- * Each function runs in a forked runner process that executes one task at a time: it may crash, leak or
- * hang, and costs its own attempt only. A runner executes many tasks one after the other, so static state
- * lives from one to the next. Calls below may be made from the thread that runs the function, and
- * synk_task_cancelled, synk_task_progress, synk_task_milestone and synk_task_log from any thread of it.
- * The function returns 0 for success; anything else fails the attempt.
+ * Each function runs in a forked runner process that executes one task at a time: it may crash,
+ * leak or hang, and costs its own attempt only. A runner executes many tasks one after the other,
+ * so static state lives from one to the next. Calls below may be made from the thread that runs the
+ * function, and synk_task_cancelled, synk_task_progress, synk_task_milestone and synk_task_log from
+ * any thread of it. The function returns 0 for success; anything else fails the attempt.
  */
 #ifndef SYNK_WORKER_H
 #define SYNK_WORKER_H
@@ -59,23 +59,26 @@ struct synk_plugin {
     SYNK_API const struct synk_plugin synk_plugin = {SYNK_PLUGIN_ABI, plugin_name,                 \
                                                      synk_plugin_functions_};
 
-/* What the task was given. Owned by the task. payload: from the definition; params: from whoever started
- * the run; inputs: a map of parent id to its result. Null values where there is nothing. */
+/* What the task was given. Owned by the task. payload: from the definition; params: from whoever
+ * started the run; inputs: a map of parent id to its result. Null values where there is nothing. */
 SYNK_API const struct synk_value *synk_task_payload(const struct synk_task *task);
 SYNK_API const struct synk_value *synk_task_params(const struct synk_task *task);
 SYNK_API const struct synk_value *synk_task_inputs(const struct synk_task *task);
-SYNK_API const char *synk_task_run(const struct synk_task *task);    /* "UNIT#N" */
+SYNK_API const char *synk_task_run(const struct synk_task *task); /* "UNIT#N" */
 SYNK_API const char *synk_task_unit(const struct synk_task *task);
-SYNK_API const char *synk_task_worker(const struct synk_task *task); /* "" for an unnamed pool task */
-SYNK_API unsigned synk_task_attempt(const struct synk_task *task);   /* from 1 */
+SYNK_API const char *
+synk_task_worker(const struct synk_task *task);                    /* "" for an unnamed pool task */
+SYNK_API unsigned synk_task_attempt(const struct synk_task *task); /* from 1 */
 /* Milliseconds until the attempt's deadline, never negative; INT64_MAX without one. */
 SYNK_API int64_t synk_task_time_left_ms(const struct synk_task *task);
 /* Whether the attempt is to end soon (cancel, timeout, shutdown): clean up and return. Cheap. */
 SYNK_API bool synk_task_cancelled(const struct synk_task *task);
 
-/* The builder for the result; at most 1 MiB, checked when the function returns. Owned by the task. */
+/* The builder for the result; at most 1 MiB, checked when the function returns. Owned by the task.
+ */
 SYNK_API struct synk_builder *synk_task_result(struct synk_task *task);
-/* Sets the error's text (printf style, cut at 4 KiB) and returns -1, for `return synk_task_fail(…)`. */
+/* Sets the error's text (printf style, cut at 4 KiB) and returns -1, for `return
+ * synk_task_fail(…)`. */
 SYNK_API int synk_task_fail(struct synk_task *task, const char *format, ...)
 #if defined(__GNUC__)
     __attribute__((format(printf, 2, 3)))
