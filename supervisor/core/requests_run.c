@@ -244,7 +244,8 @@ void request_wait(struct engine *engine, struct request *request)
         pack_run_result(name.run, reply_open(engine));
         reply_close(engine, request);
     } else {
-        query_run(engine, request, &name, 0, 0, false);
+        /* Not a plain question to the store: a retry may make the run go on before it is answered. */
+        request_load(engine, request, &name);
     }
 }
 
@@ -482,10 +483,37 @@ static void read_log(struct engine *engine, const struct request *request,
         logs_send(engine, request, found->run, found->task, host_find(engine, found->host));
 }
 
+static void wait_loaded(struct engine *engine, const struct request *request,
+                        const struct input *input)
+{
+    struct run *run = NULL;
+    for (size_t i = 0; i < input->record_count && !run; i++)
+        if (input->records[i].kind == RECORD_RUN)
+            run = run_find(engine, input->records[i].run.run);
+    if (run && !run_status_is_final(run->status)) {
+        if (!waiter_add(engine, &run->waiters, request->peer, request->sequence))
+            request_fail(engine, request, SYNK_BUSY, RETRY_AFTER_MS, "too many requests wait");
+        return;
+    }
+    struct synk_error error = {0};
+    run = take_loaded(engine, input, &error);
+    if (!run) {
+        request_error(engine, request, &error);
+        return;
+    }
+    pack_run_result(run, reply_open(engine));
+    reply_close(engine, request);
+    drop_loaded(engine, run);
+}
+
 static void go_on(struct engine *engine, const struct request *request, const struct input *input,
                   const char *label)
 {
     struct synk_error error = {0};
+    if (request->type == MSG_WAIT) {
+        wait_loaded(engine, request, input);
+        return;
+    }
     if (request->type == MSG_LOGS) {
         read_log(engine, request, input);
         return;
@@ -526,6 +554,11 @@ void requests_loaded(struct engine *engine, const struct input *input)
     struct synk_error error = {0};
     if (synk_document_decode(buf_bytes(&loading->body), &document, &error)) {
         request_error(engine, &loading->request, &error);
+    } else if (!input->record_count) {
+        struct synk_bytes label = bytes_of(NULL, 0);
+        value_get_string(synk_document_root(document), "run", 4096, &label);
+        request_fail(engine, &loading->request, SYNK_NOT_FOUND, 0, "no run '%.*s'", (int)label.size,
+                     label.size ? (const char *)label.data : "");
     } else {
         loading->request.body = synk_document_root(document);
         struct synk_bytes label = body_text(&loading->request, "run");

@@ -310,6 +310,38 @@ static void a_second_shutdown_shortens_the_grace(void)
     fixture_fini(&f);
 }
 
+static void a_wait_for_a_run_of_before_the_restart_is_answered_by_its_end(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 1);
+    fixture_apply(&f, "{\"workers\":[{\"id\":\"w\",\"run\":\"t.ok\"}]}");
+    fixture_start(&f, "{\"unit\":\"w\"}");
+    CU_ASSERT_TRUE(fixture_end(&f, "w", OUTCOME_FAILED, "null"));
+    fixture_crash(&f);
+    fixture_host(&f, 2, "h", 1);
+    uint64_t first = fixture_ask(&f, 1, MSG_WAIT, "{\"run\":\"w#1\"}");
+    fixture_load_run(&f);
+    CU_ASSERT_TRUE(fixture_reply_has(&f, first, "failed"));
+    CU_ASSERT_TRUE(fixture_reply_has(&f, first, "counts"));
+    /* The second wait's question is answered only after a retry has made the run go on. */
+    fixture_crash(&f);
+    fixture_host(&f, 3, "h", 1);
+    uint64_t second = fixture_ask(&f, 1, MSG_WAIT, "{\"run\":\"w#1\"}");
+    struct query waiting = f.query;
+    fixture_ask(&f, 1, MSG_RETRY, "{\"run\":\"w#1\"}");
+    fixture_load_run(&f);
+    f.query = waiting;
+    fixture_load_run(&f);
+    CU_ASSERT_PTR_NULL(fixture_reply(&f, second));
+    CU_ASSERT_TRUE(fixture_end(&f, "w", OUTCOME_SUCCEEDED, "null"));
+    CU_ASSERT_TRUE(fixture_reply_has(&f, second, "succeeded"));
+    uint64_t unknown = fixture_ask(&f, 1, MSG_WAIT, "{\"run\":\"w#9\"}");
+    fixture_input(&f, (struct input){.kind = INPUT_RUN_LOADED, .token = f.query.token});
+    CU_ASSERT_TRUE(fixture_reply_has(&f, unknown, "no run 'w#9'"));
+    fixture_fini(&f);
+}
+
 static void a_host_that_reconnects_during_a_shutdown_tells_its_results(void)
 {
     struct fixture f;
@@ -578,6 +610,7 @@ int main(int argc, char **argv)
         CASE(shutdown_waits_then_kills),
         CASE(a_shutdown_waits_for_a_local_host_that_is_still_coming),
         CASE(a_second_shutdown_shortens_the_grace),
+        CASE(a_wait_for_a_run_of_before_the_restart_is_answered_by_its_end),
         CASE(a_host_that_reconnects_during_a_shutdown_tells_its_results),
         CASE(an_isolated_run_cancelled_in_its_pause_can_be_retried),
         CASE(kept_hosts_do_not_hold_a_shutdown),
