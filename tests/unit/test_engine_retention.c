@@ -102,8 +102,10 @@ static void summaries_of_removed_runs_are_forgotten(void)
     asked = fixture_ask(&f, 1, MSG_WAIT, "{\"run\":\"w#2\"}");
     CU_ASSERT_PTR_NULL(fixture_reply(&f, asked));
     CU_ASSERT_EQUAL(f.query_count, queries + 1);
-    CU_ASSERT_EQUAL(f.query.kind, QUERY_RUN);
+    CU_ASSERT_EQUAL(f.query.kind, QUERY_LOAD_RUN);
     CU_ASSERT_EQUAL(f.query.number, 2);
+    fixture_input(&f, (struct input){.kind = INPUT_RUN_LOADED, .token = f.query.token});
+    CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "no run 'w#2'"));
     fixture_fini(&f);
 }
 
