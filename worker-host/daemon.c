@@ -253,6 +253,7 @@ static void before_sleep(uv_prepare_t *prepare)
     }
     for (uint32_t i = 0; i < daemon->options->slots; i++)
         runner_process_publish(&daemon->workers[i].runner);
+    link_settle(daemon->link); /* last: any send may have taken the socket's signal */
     if (daemon->exits)
         uv_stop(&daemon->loop);
     else

@@ -240,6 +240,10 @@ void link_pump(struct link *link)
         more = receive_one(link);
     if (link->socket)
         send_queued(link);
+}
+
+void link_settle(struct link *link)
+{
     int events = 0;
     size_t size = sizeof(events);
     if (link->socket && zmq_getsockopt(link->socket, ZMQ_EVENTS, &events, &size))

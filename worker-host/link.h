@@ -21,8 +21,11 @@ enum synk_status link_connect(struct link *link, struct synk_bytes address,
 /* Sends, or queues while the peer does not take it. Past 64 MiB of queue a message is dropped and
  * counted: reports are sent again, the rest is told again at the next hello. */
 void link_send(struct link *link, struct msg_header header, struct synk_bytes body);
-/* Receives what is there, up to a bound, and sends what is queued. Before the loop sleeps. */
+/* Receives what is there, up to a bound, and sends what is queued. */
 void link_pump(struct link *link);
+/* Keeps the loop awake where there is more to receive or room to send. The last call before it sleeps:
+ * the socket's descriptor is edge-triggered, and any send may have taken its signal. */
+void link_settle(struct link *link);
 uint64_t link_dropped(const struct link *link); /* in either direction */
 
 #endif

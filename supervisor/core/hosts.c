@@ -281,7 +281,8 @@ static void hello(struct engine *engine, const struct input *input)
         .silence_ms = (uint32_t)(engine->config.lost_ms * 2 / 3),
     };
     msg_welcome_encode(&welcome, send_open(engine));
-    send_close(engine, SOCKET_HOSTS, host->peer, MSG_WELCOME, 0, false);
+    /* At once: it tells nothing that a commit could take back, and a host waits for it only so long. */
+    send_close(engine, SOCKET_HOSTS, host->peer, MSG_WELCOME, 0, true);
 }
 
 static void drain(struct engine *engine, struct host *host)

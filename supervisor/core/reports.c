@@ -142,29 +142,42 @@ static void stale(struct engine *engine, const struct host *host, struct run *ru
                        });
 }
 
-static void take_result(struct engine *engine, struct host *host, const struct msg_report *report)
+/* The run whose task's current attempt the report is about. NULL: it is not applied, and counted as
+ * what it is. */
+static struct run *run_of_report(struct engine *engine, struct host *host,
+                                 const struct msg_report *report)
 {
     struct run *run = run_find(engine, report->id.run);
     if (!run || (run->tasks && report->id.task >= run->task_count)) {
         stale(engine, host, NULL, report);
-        return;
+        return NULL;
     }
     if (!run->tasks) {
         /* Its tasks are no longer in memory: mostly a report sent again. */
         engine->counts.results_duplicate++;
-        return;
+        return NULL;
     }
     struct task *task = &run->tasks[report->id.task];
     if (is_unrecorded(run, task, report->id)) {
-        adopt(engine, run, host, &report->id, false, 0);
-    } else if (!is_current(task, host, report->id)) {
-        if (task_state_is_final(task->state) && task->epoch == report->id.epoch &&
-            task->attempts == report->id.attempt)
-            engine->counts.results_duplicate++;
-        else
-            stale(engine, host, run, report);
-        return;
+        adopt(engine, run, host, &report->id, report->kind == REPORT_MILESTONE, 0);
+        return run;
     }
+    if (is_current(task, host, report->id))
+        return run;
+    if (task_state_is_final(task->state) && task->epoch == report->id.epoch &&
+        task->attempts == report->id.attempt)
+        engine->counts.results_duplicate++;
+    else
+        stale(engine, host, run, report);
+    return NULL;
+}
+
+static void take_result(struct engine *engine, struct host *host, const struct msg_report *report)
+{
+    struct run *run = run_of_report(engine, host, report);
+    if (!run)
+        return;
+    struct task *task = &run->tasks[report->id.task];
     engine->counts.results_applied++;
     if (report->outcome == OUTCOME_SUCCEEDED) {
         uint32_t queue;
@@ -178,15 +191,14 @@ static void take_result(struct engine *engine, struct host *host, const struct m
     retry_outcome(engine, run, report->id.task, host, report);
 }
 
-static void take_milestone(struct engine *engine, const struct msg_report *report)
+static void take_milestone(struct engine *engine, struct host *host,
+                           const struct msg_report *report)
 {
-    struct run *run = run_find(engine, report->id.run);
-    if (!run || report->id.task >= run->task_count)
+    struct run *run = run_of_report(engine, host, report);
+    if (!run)
         return;
     char number[16];
-    milestone_emit(engine, run->unit, run,
-                   run->tasks ? task_worker_name(run, report->id.task, number)
-                              : (struct synk_bytes){0},
+    milestone_emit(engine, run->unit, run, task_worker_name(run, report->id.task, number),
                    report->name, report->payload);
 }
 
@@ -224,6 +236,6 @@ void reports_message(struct engine *engine, struct host *host, const struct inpu
         if (reports[i].kind == REPORT_RESULT)
             take_result(engine, host, &reports[i]);
         else
-            take_milestone(engine, &reports[i]);
+            take_milestone(engine, host, &reports[i]);
     }
 }

@@ -178,6 +178,31 @@ static void reports_count_once(void)
     fixture_fini(&f);
 }
 
+static void milestones_count_for_the_current_attempt_only(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 4);
+    fixture_apply(&f, two);
+    fixture_start(&f, "{\"unit\":\"p\"}");
+    struct msg_report report = {.kind = REPORT_MILESTONE,
+                                .id = fixture_sent(&f, "a")->id,
+                                .name = bytes_str("half"),
+                                .at = f.wall};
+    for (uint64_t sequence = 1; sequence <= 3; sequence++) {
+        struct buf item = {0}, body = {0};
+        msg_report_encode(&report, &item);
+        msg_reports_wrap(buf_bytes(&item), 1, &body);
+        fixture_host_send(&f, 1, MSG_REPORT, sequence, &body);
+        buf_fini(&item);
+        if (sequence == 1) /* then it ends, and the milestone comes again as after a restart */
+            fixture_report_as(&f, 1, ++sequence, report.id, OUTCOME_FAILED, NULL, "x", 1);
+    }
+    CU_ASSERT_EQUAL(fixture_count_events(&f, "\"milestone\":\"half\""), 1);
+    CU_ASSERT_EQUAL(engine_counts(f.engine).results_duplicate, 1);
+    fixture_fini(&f);
+}
+
 static void a_dispatch_that_never_arrived_goes_out_again(void)
 {
     struct fixture f;
@@ -602,6 +627,7 @@ int main(int argc, char **argv)
         CASE(a_lost_host_costs_its_attempts_and_nothing_else),
         CASE(a_stopped_supervisor_does_not_lose_its_hosts),
         CASE(reports_count_once),
+        CASE(milestones_count_for_the_current_attempt_only),
         CASE(a_dispatch_that_never_arrived_goes_out_again),
         CASE(rejected_tasks_go_back),
         CASE(a_key_is_answered_once_for_all),
