@@ -285,7 +285,7 @@ void link_probe(struct synk_client *client, int64_t now_ms)
 static int64_t probe_deadline_ms(const struct synk_client *client)
 {
     const struct link *link = &client->link;
-    if (link->down_since_ms || link->is_probing || !client->requests.count)
+    if (link->down_since_ms || !client->requests.count)
         return INT64_MAX;
     int64_t since_ms = link->heard_ms > link->probe_ms ? link->heard_ms : link->probe_ms;
     return since_ms + link->probe_wait_ms;
@@ -312,6 +312,9 @@ void link_process(struct synk_client *client, int64_t now_ms)
     receive_replies(client, now_ms);
     receive_published(client, now_ms);
     if (now_ms >= probe_deadline_ms(client)) {
+        /* A probe that stayed unanswered may be lost, or its reply, and others with it. */
+        if (link->is_probing)
+            requests_rewind(client);
         link_probe(client, now_ms);
         if (link->probe_wait_ms < CLIENT_PROBE_MAX_MS)
             link->probe_wait_ms *= 2;

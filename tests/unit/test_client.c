@@ -139,6 +139,8 @@ static void *bound(struct fake *fake, int type, const char *name)
     int linger = 0;
     void *socket = zmq_socket(fake->context, type);
     zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof(linger));
+    /* A ROUTER drops what a slow reader has no room for; a supervisor keeps it, and so does this one. */
+    zmq_setsockopt(socket, ZMQ_SNDHWM, &linger, sizeof(linger));
     snprintf(address, sizeof(address), "ipc://%s/%s", fake->directory, name);
     CU_ASSERT_EQUAL_FATAL(zmq_bind(socket, address), 0);
     return socket;
