@@ -38,6 +38,12 @@ class CommandLine(SynkTest):
         result = self.synk("run", "--local", path, status=1)
         self.assertIn("oops", result.out + result.err)
 
+    def test_a_task_that_fails_before_its_first_attempt_exits_1(self):
+        path = self.write("t.yaml", 'workers: [{id: t, command: [echo, "${{ params.who }}"]}]')
+        result = self.synk("run", "--local", path, status=1)
+        self.assertIn("params.who", result.out)
+        self.assertNotIn("no log", result.err)
+
     def test_without_a_supervisor_every_verb_says_how_to_start_one(self):
         for words in (["ls"], ["run", "x"], ["stats"], ["show", "x#1"], ["events"]):
             result = self.synk(*words, status=3)

@@ -345,8 +345,8 @@ static void print_tails(void *context, const struct synk_value *page)
     const struct synk_value *tasks = synk_value_get(page, "tasks");
     for (size_t i = 0; i < synk_value_count(tasks) && tails->count < TAIL_TASKS; i++) {
         const struct synk_value *task = synk_value_at(tasks, i);
-        if (!has_failed(text_of(task, "state")) ||
-            synk_value_int(synk_value_get(task, "attempts"), 0) == 0)
+        /* What failed before it was sent to a host, by a template say, has no log. */
+        if (!has_failed(text_of(task, "state")) || !text_of(task, "host").size)
             continue;
         char *worker = synk_value_string_dup(synk_value_get(task, "worker"));
         if (worker && print_tail(tails->client, tails->run, worker))

@@ -151,7 +151,9 @@ static int read_page(const struct reader *reader, const struct synk_value *page,
         if (reader->worker && !text_is(worker, reader->worker))
             continue;
         ++*ret_found;
-        bool is_begun = synk_value_int(synk_value_get(task, "attempts"), 0) > 0;
+        /* An attempt that failed before it was sent, by a template say, has no host and no log. */
+        bool is_begun = synk_value_int(synk_value_get(task, "attempts"), 0) > 0 &&
+                        (text_of(task, "host").size || !is_final(task));
         if (!is_begun && !(is_only && reader->follows)) {
             if (is_only)
                 return fail(EXIT_REFUSED, "there is no log: it has not started");
