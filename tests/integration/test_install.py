@@ -67,6 +67,7 @@ class Install(SynkTest):
         for name in ("bin/synk", "bin/synkd", "bin/synk-worker-host", "include/synk/client.h",
                      "include/synk/worker.h", "share/man/man1/synk.1"):
             self.assertTrue(os.path.exists(os.path.join(prefix, name)), name)
+        self.run_checked(os.path.join(prefix, "bin/synk"), "--version")
         config = subprocess.run(["find", prefix, "-name", "*.pc"], capture_output=True, text=True)
         folder = os.path.dirname(config.stdout.split()[0])
         environment = dict(os.environ, PKG_CONFIG_PATH=folder, LD_LIBRARY_PATH=os.path.join(
