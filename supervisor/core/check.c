@@ -1,7 +1,7 @@
 /* The engine's invariants, checked from scratch. Linear; for tests and the simulator. */
 #include <stdlib.h>
 
-#include "supervisor/core/parts.h"
+#include "supervisor/core/model.h"
 
 /* Assertions of the product stay on in every build; this one is about a whole state. */
 static void must(bool holds, const char *what)

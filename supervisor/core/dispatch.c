@@ -7,9 +7,12 @@
  * was never measured there is no more than one for each slot. Only hosts that gained room since
  * they were last full are looked at (open_hosts), so a flush costs what changed, not what exists.
  */
+#include "supervisor/core/dispatch.h"
+
 #include <stdlib.h>
 
-#include "supervisor/core/parts.h"
+#include "supervisor/core/encode.h"
+#include "supervisor/core/task.h"
 
 /* ---- functions, classes, queues ---- */
 

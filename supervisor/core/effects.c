@@ -2,10 +2,10 @@
  * Effects: what a step asks of the world, as plain data. Bodies of messages are packed one behind
  * the other into one buf, so that a tick of thousands of messages allocates nothing.
  */
+#include "supervisor/core/effects_write.h"
+
 #include <stdio.h>
 #include <stdlib.h>
-
-#include "supervisor/core/parts.h"
 
 void effects_init(struct effects *effects)
 {

@@ -3,9 +3,14 @@
  * parents are named and filled in by the shell. A message is closed before one more full item could
  * take it past the frame.
  */
+#include "supervisor/core/encode.h"
+
 #include <stdlib.h>
 
-#include "supervisor/core/parts.h"
+#include "supervisor/core/effects_write.h"
+#include "supervisor/core/graph.h"
+#include "supervisor/core/pool.h"
+#include "supervisor/core/task.h"
 
 void outbox_fini(struct outbox *outbox)
 {

@@ -5,7 +5,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "supervisor/core/parts.h"
+#include "supervisor/core/dispatch.h"
+#include "supervisor/core/effects_write.h"
+#include "supervisor/core/events.h"
+#include "supervisor/core/graph.h"
+#include "supervisor/core/hooks.h"
+#include "supervisor/core/hosts.h"
+#include "supervisor/core/hydrate.h"
+#include "supervisor/core/keys.h"
+#include "supervisor/core/local_host.h"
+#include "supervisor/core/logs.h"
+#include "supervisor/core/model.h"
+#include "supervisor/core/registry.h"
+#include "supervisor/core/requests.h"
+#include "supervisor/core/requests_apply.h"
+#include "supervisor/core/requests_run.h"
+#include "supervisor/core/retention.h"
+#include "supervisor/core/retry.h"
+#include "supervisor/core/run.h"
+#include "supervisor/core/schedule.h"
+#include "supervisor/core/settle.h"
+#include "supervisor/core/shutdown.h"
+#include "supervisor/core/stats.h"
 
 void engine_config_defaults(struct engine_config *config)
 {

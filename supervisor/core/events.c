@@ -4,9 +4,13 @@
  * for the type, the run's ready-made entries, and what varies. Invariant: an event's number is
  * batch.first_event + its position in the batch.
  */
+#include "supervisor/core/events.h"
+
 #include <stdio.h>
 
-#include "supervisor/core/parts.h"
+#include "proto/pack.h"
+#include "supervisor/core/hooks.h"
+#include "supervisor/core/task.h"
 
 #define TYPE(name) ("\xa4type" name), sizeof("\xa4type" name) - 1
 static const struct {

@@ -1,8 +1,16 @@
 /* Explain: why each unfinished task is not running, in one sentence, from the scheduler's own
  * state. */
+#include "supervisor/core/explain.h"
+
 #include <stdio.h>
 
-#include "supervisor/core/parts.h"
+#include "proto/pack.h"
+#include "supervisor/core/dispatch.h"
+#include "supervisor/core/logs.h"
+#include "supervisor/core/requests.h"
+#include "supervisor/core/requests_run.h"
+#include "supervisor/core/run.h"
+#include "supervisor/core/task.h"
 
 enum { MAX_EXPLAINED = 1000 };
 

@@ -6,9 +6,12 @@
  * satisfied. Consequences go through the engine's work list, never through recursion: a chain of a
  * million skips is a loop.
  */
+#include "supervisor/core/graph.h"
+
 #include <stdlib.h>
 
-#include "supervisor/core/parts.h"
+#include "supervisor/core/dispatch.h"
+#include "supervisor/core/task.h"
 
 static void build_edges(struct version *version)
 {

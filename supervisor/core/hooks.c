@@ -2,10 +2,17 @@
  * Hooks: what a unit's start and end set off. Runs are not created inside the handler that fires a
  * hook, but when the step has settled, so that nothing re-enters a run under change.
  */
+#include "supervisor/core/hooks.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "supervisor/core/parts.h"
+#include "proto/pack.h"
+#include "supervisor/core/effects_write.h"
+#include "supervisor/core/events.h"
+#include "supervisor/core/registry.h"
+#include "supervisor/core/run.h"
+#include "supervisor/core/task.h"
 
 void hooks_start(struct engine *engine, struct unit *unit, struct synk_bytes params, const char *by,
                  unsigned depth)

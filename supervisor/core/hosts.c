@@ -9,10 +9,22 @@
  *
  * Silence counts only while the loop was reading.
  */
+#include "supervisor/core/hosts.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "supervisor/core/parts.h"
+#include "proto/pack.h"
+#include "supervisor/core/dispatch.h"
+#include "supervisor/core/effects_write.h"
+#include "supervisor/core/encode.h"
+#include "supervisor/core/events.h"
+#include "supervisor/core/local_host.h"
+#include "supervisor/core/logs.h"
+#include "supervisor/core/reports.h"
+#include "supervisor/core/retry.h"
+#include "supervisor/core/run.h"
+#include "supervisor/core/task.h"
 
 static bool same_name(const void *item, const void *key)
 {

@@ -4,10 +4,22 @@
  * Tasks that were ready may be running at hosts that outlived the last supervisor, so their runs
  * are recovered: held until those hosts have told, or are given up.
  */
+#include "supervisor/core/hydrate.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "supervisor/core/parts.h"
+#include "proto/pack.h"
+#include "supervisor/core/effects_write.h"
+#include "supervisor/core/events.h"
+#include "supervisor/core/graph.h"
+#include "supervisor/core/keys.h"
+#include "supervisor/core/pool.h"
+#include "supervisor/core/registry.h"
+#include "supervisor/core/run.h"
+#include "supervisor/core/schedule.h"
+#include "supervisor/core/settle.h"
+#include "supervisor/core/task.h"
 
 static uint64_t parse_number(struct synk_bytes text)
 {

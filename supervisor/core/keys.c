@@ -5,9 +5,12 @@
  * each its full life again: a wall clock that is set must not make a request that is sent again
  * happen twice.
  */
+#include "supervisor/core/keys.h"
+
 #include <stdlib.h>
 
-#include "supervisor/core/parts.h"
+#include "supervisor/core/effects_write.h"
+#include "supervisor/core/requests.h"
 
 static bool same_key(const void *item, const void *key)
 {

@@ -2,7 +2,12 @@
  * The local worker host: started with the engine, started again when it dies, as OTP supervisors
  * do: five deaths within ten seconds, and it is waited longer and longer, and said so.
  */
-#include "supervisor/core/parts.h"
+#include "supervisor/core/local_host.h"
+
+#include "proto/pack.h"
+#include "supervisor/core/effects_write.h"
+#include "supervisor/core/events.h"
+#include "supervisor/core/hosts.h"
 
 enum { INTENSITY = 5, PERIOD_MS = 10000, LONGEST_BACKOFF_S = 30 };
 

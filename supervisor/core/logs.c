@@ -2,9 +2,17 @@
  * Logs stay on the hosts: a reader's question is passed on to the host that has the attempt, and
  * its answer back. A host that does not answer in time is said to be unavailable.
  */
+#include "supervisor/core/logs.h"
+
 #include <stdlib.h>
 
-#include "supervisor/core/parts.h"
+#include "proto/pack.h"
+#include "supervisor/core/effects_write.h"
+#include "supervisor/core/hosts.h"
+#include "supervisor/core/requests.h"
+#include "supervisor/core/requests_run.h"
+#include "supervisor/core/run.h"
+#include "supervisor/core/task.h"
 
 enum { MAX_LOG_REQUESTS = 1000 };
 

@@ -1,7 +1,7 @@
 /*
  * What the engine holds: the structs that its files share. Only files of supervisor/core include
  * it; the others know struct engine by engine.h alone. The functions that act on these structs are
- * declared in parts.h, grouped by the file that has them.
+ * declared in the header of the file that has them.
  *
  * Who owns what: the engine owns units, hosts, queues and runs. A unit owns its versions; a version
  * lives while it is in force or a run refers to it. A run owns its tasks. Everything refers to

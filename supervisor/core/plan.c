@@ -1,7 +1,14 @@
 /* Plan: in what order a unit's workers would run, and on what conditions, without running it. */
+#include "supervisor/core/plan.h"
+
 #include <stdlib.h>
 
-#include "supervisor/core/parts.h"
+#include "proto/pack.h"
+#include "proto/value.h"
+#include "supervisor/core/graph.h"
+#include "supervisor/core/registry.h"
+#include "supervisor/core/requests.h"
+#include "supervisor/core/requests_apply.h"
 
 enum { MAX_STEPS = 20000 };
 

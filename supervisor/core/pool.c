@@ -3,9 +3,13 @@
  * {function, payload, count, maxRetries, retryDelayMs, timeoutMs, priority, items}. Tasks find
  * their params by offset into its last entry.
  */
+#include "supervisor/core/pool.h"
+
 #include <stdlib.h>
 
-#include "supervisor/core/parts.h"
+#include "proto/pack.h"
+#include "proto/value.h"
+#include "supervisor/core/dispatch.h"
 
 void pool_encode(const struct synk_value *body, uint32_t count, struct buf *out)
 {

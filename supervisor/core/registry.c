@@ -2,10 +2,18 @@
  * The registry: units, their versions, what is remembered about them, and how they are shown.
  * A released unit keeps its entry until the engine ends: runs and finished runs refer to it.
  */
+#include "supervisor/core/registry.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "supervisor/core/parts.h"
+#include "proto/pack.h"
+#include "supervisor/core/dispatch.h"
+#include "supervisor/core/effects_write.h"
+#include "supervisor/core/events.h"
+#include "supervisor/core/graph.h"
+#include "supervisor/core/run.h"
+#include "supervisor/core/task.h"
 
 static bool same_unit(const void *item, const void *key)
 {

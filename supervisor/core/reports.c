@@ -7,9 +7,19 @@
  * attempt newer than all recorded ones is told, was dispatched by an earlier life of the
  * supervisor; the attempt is taken as current. Everything else is acknowledged and not applied.
  */
+#include "supervisor/core/reports.h"
+
 #include <stdlib.h>
 
-#include "supervisor/core/parts.h"
+#include "proto/pack.h"
+#include "supervisor/core/dispatch.h"
+#include "supervisor/core/effects_write.h"
+#include "supervisor/core/events.h"
+#include "supervisor/core/graph.h"
+#include "supervisor/core/hosts.h"
+#include "supervisor/core/retry.h"
+#include "supervisor/core/run.h"
+#include "supervisor/core/task.h"
 
 /* Whether the attempt was handed out by an earlier life and not recorded. */
 static bool is_unrecorded(const struct run *run, const struct task *task, struct attempt_id id)

@@ -2,10 +2,22 @@
  * Requests of clients: decoded, counted, looked up by key, and handed to the handler of their type.
  * Every request gets one answer: a reply, an error, or a place on somebody's list of waiters.
  */
+#include "supervisor/core/requests.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "supervisor/core/parts.h"
+#include "proto/value.h"
+#include "supervisor/core/effects_write.h"
+#include "supervisor/core/explain.h"
+#include "supervisor/core/keys.h"
+#include "supervisor/core/logs.h"
+#include "supervisor/core/plan.h"
+#include "supervisor/core/requests_apply.h"
+#include "supervisor/core/requests_query.h"
+#include "supervisor/core/requests_run.h"
+#include "supervisor/core/shutdown.h"
+#include "supervisor/core/stats.h"
 
 enum {
     CHANGES = 1,     /* refused while the store is down; idempotency keys are heeded */

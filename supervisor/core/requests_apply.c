@@ -2,10 +2,16 @@
  * Apply: definitions arrive in the request or in chunks staged before it, are validated whole, and
  * take effect together or not at all.
  */
+#include "supervisor/core/requests_apply.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "supervisor/core/parts.h"
+#include "proto/pack.h"
+#include "proto/value.h"
+#include "supervisor/core/registry.h"
+#include "supervisor/core/requests.h"
+#include "supervisor/core/schedule.h"
 
 /* ---- uploads ---- */
 

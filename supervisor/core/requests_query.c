@@ -1,8 +1,17 @@
 /* Requests that only read: what is in memory is answered here, the rest is asked of the store. */
+#include "supervisor/core/requests_query.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "supervisor/core/parts.h"
+#include "proto/pack.h"
+#include "supervisor/core/effects_write.h"
+#include "supervisor/core/hosts.h"
+#include "supervisor/core/registry.h"
+#include "supervisor/core/requests.h"
+#include "supervisor/core/requests_run.h"
+#include "supervisor/core/run.h"
+#include "supervisor/core/task.h"
 
 void request_connect(struct engine *engine, struct request *request)
 {

@@ -1,8 +1,23 @@
 /* Requests that start, await, end and repeat runs, and hold units back. */
+#include "supervisor/core/requests_run.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "supervisor/core/parts.h"
+#include "proto/pack.h"
+#include "proto/value.h"
+#include "supervisor/core/effects_write.h"
+#include "supervisor/core/explain.h"
+#include "supervisor/core/graph.h"
+#include "supervisor/core/hosts.h"
+#include "supervisor/core/hydrate.h"
+#include "supervisor/core/logs.h"
+#include "supervisor/core/pool.h"
+#include "supervisor/core/registry.h"
+#include "supervisor/core/requests.h"
+#include "supervisor/core/retention.h"
+#include "supervisor/core/run.h"
+#include "supervisor/core/task.h"
 
 enum synk_status run_name_parse(struct engine *engine, struct synk_bytes text,
                                 struct run_name *ret_name, struct synk_error *error)
@@ -244,7 +259,7 @@ void request_wait(struct engine *engine, struct request *request)
         pack_run_result(name.run, reply_open(engine));
         reply_close(engine, request);
     } else {
-        /* Not a plain question to the store: a retry may make the run go on before it is answered. */
+        /* Not a plain question to the store: a retry may make the run go on before the answer. */
         request_load(engine, request, &name);
     }
 }

@@ -7,7 +7,10 @@
  * Invariant: the store is not told while a finished run is being loaded, since that run may be
  * about to go on. It is told in the tick's own batch, behind the records of the runs that go on.
  */
-#include "supervisor/core/parts.h"
+#include "supervisor/core/retention.h"
+
+#include "supervisor/core/registry.h"
+#include "supervisor/core/run.h"
 
 void retention_drop(struct engine *engine, struct run *run)
 {

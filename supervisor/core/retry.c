@@ -8,7 +8,14 @@
  * of attempts are never handed out twice, counted or not: a late message of an old attempt must not
  * pass for the new one's.
  */
-#include "supervisor/core/parts.h"
+#include "supervisor/core/retry.h"
+
+#include "supervisor/core/effects_write.h"
+#include "supervisor/core/events.h"
+#include "supervisor/core/graph.h"
+#include "supervisor/core/pool.h"
+#include "supervisor/core/run.h"
+#include "supervisor/core/task.h"
 
 static const struct worker_options *options_of(struct engine *engine, struct run *run,
                                                uint32_t task, const struct worker_def **ret_def)

@@ -4,10 +4,22 @@
  * A run is unfinished (queued or running: in engine.live and in its unit's list) or finished (in
  * engine.finished, without tasks). Its lanes are in the queues exactly while it is not held.
  */
+#include "supervisor/core/run.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "supervisor/core/parts.h"
+#include "proto/pack.h"
+#include "supervisor/core/dispatch.h"
+#include "supervisor/core/effects_write.h"
+#include "supervisor/core/events.h"
+#include "supervisor/core/graph.h"
+#include "supervisor/core/hooks.h"
+#include "supervisor/core/pool.h"
+#include "supervisor/core/registry.h"
+#include "supervisor/core/requests.h"
+#include "supervisor/core/requests_run.h"
+#include "supervisor/core/task.h"
 
 struct run *run_find(struct engine *engine, uint64_t id)
 {

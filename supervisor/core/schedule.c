@@ -2,7 +2,10 @@
  * Interval runs. The due time is exact: previous due plus the interval, whatever the run took; it
  * decides on the monotonic clock while running and is stored as wall-clock time for the next start.
  */
-#include "supervisor/core/parts.h"
+#include "supervisor/core/schedule.h"
+
+#include "supervisor/core/registry.h"
+#include "supervisor/core/run.h"
 
 static const struct unit_options *options_of(const struct unit *unit)
 {

@@ -4,9 +4,14 @@
  * Hosts that are kept go on, and are adopted then. Otherwise the local host is waited for until its
  * process has ended: one that has not said hello yet is let in, to be told to leave.
  */
+#include "supervisor/core/shutdown.h"
+
 #include <stdlib.h>
 
-#include "supervisor/core/parts.h"
+#include "proto/pack.h"
+#include "supervisor/core/effects_write.h"
+#include "supervisor/core/hosts.h"
+#include "supervisor/core/requests.h"
 
 void shutdown_begin(struct engine *engine, int64_t grace_ms, bool keep_hosts)
 {

@@ -1,7 +1,11 @@
 /* What `stats` and the milestone engine:stats tell. The shell's gauges are put in as they come. */
+#include "supervisor/core/stats.h"
+
 #include <stdlib.h>
 
-#include "supervisor/core/parts.h"
+#include "proto/pack.h"
+#include "supervisor/core/hosts.h"
+#include "supervisor/core/requests.h"
 
 void engine_set_gauges(struct engine *engine, struct synk_bytes encoded)
 {

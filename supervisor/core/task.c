@@ -3,10 +3,19 @@
  * states.c and keeps the counts; task_ready, task_attach and task_detach keep a task in exactly the
  * list that its state calls for: a lane while ready, its host's flight while dispatched or running.
  */
+#include "supervisor/core/task.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "supervisor/core/parts.h"
+#include "supervisor/core/dispatch.h"
+#include "supervisor/core/effects_write.h"
+#include "supervisor/core/events.h"
+#include "supervisor/core/graph.h"
+#include "supervisor/core/hooks.h"
+#include "supervisor/core/hosts.h"
+#include "supervisor/core/registry.h"
+#include "supervisor/core/run.h"
 
 const char *task_worker_id(const struct run *run, uint32_t task)
 {

@@ -1,0 +1,35 @@
+/*
+ * Units: found, added, given versions, paused, released, saved and shown. A unit's record is
+ * written once a step, when what has touched it is done.
+ */
+#ifndef CORE_REGISTRY_H
+#define CORE_REGISTRY_H
+
+#include "supervisor/core/model.h"
+
+struct unit *unit_find(const struct engine *engine, struct synk_bytes id);
+struct unit *unit_add(struct engine *engine, struct synk_bytes id);
+void unit_touch(struct engine *engine, struct unit *unit);
+void unit_save(struct engine *engine, struct unit *unit);
+void unit_set_status(struct engine *engine, struct unit *unit, enum unit_status status);
+/* What is shown: `paused` over the rest. */
+enum unit_status unit_shown_status(const struct unit *unit);
+void unit_put_version(struct engine *engine, struct unit *unit, struct definition *definition,
+                      bool save);
+void unit_release(struct engine *engine, struct unit *unit);
+void version_unref(struct version *version);
+void unit_free(struct unit *unit);
+bool unit_worker_is_paused(const struct unit *unit, const char *worker);
+void unit_set_paused(struct engine *engine, struct unit *unit, bool paused);
+bool unit_set_worker_paused(struct engine *engine, struct unit *unit, struct synk_bytes worker,
+                            bool paused);
+void unit_encode(const struct engine *engine, const struct unit *unit, bool with_definition,
+                 struct buf *out);
+void execution_add(struct execution *execution, int64_t took_ms);
+void execution_encode(const struct execution *execution, struct buf *out);
+void execution_decode(struct execution *execution, struct synk_bytes bytes);
+/* "P", "P/W", or a worker's bare id where only one process has it. */
+enum synk_status unit_resolve(struct engine *engine, struct synk_bytes text, struct unit **ret_unit,
+                              uint32_t *ret_worker, struct synk_error *error);
+
+#endif

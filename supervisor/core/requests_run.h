@@ -1,0 +1,30 @@
+/* Requests that start, submit to, wait for, cancel, repeat and pause runs. */
+#ifndef CORE_REQUESTS_RUN_H
+#define CORE_REQUESTS_RUN_H
+
+#include "supervisor/core/model.h"
+
+/* What a request names as `run`. Where it is not in memory, unit and number are given and *ret_run
+ * is NULL. */
+struct run_name {
+    struct run *run;
+    struct unit *unit;
+    uint64_t number;
+    struct synk_bytes id; /* UNIT or PROCESS/WORKER, as it was written */
+};
+enum synk_status run_name_parse(struct engine *engine, struct synk_bytes text,
+                                struct run_name *ret_name, struct synk_error *error);
+
+void request_run(struct engine *engine, struct request *request);
+void request_submit(struct engine *engine, struct request *request);
+void request_wait(struct engine *engine, struct request *request);
+void request_cancel(struct engine *engine, struct request *request);
+void request_retry(struct engine *engine, struct request *request);
+void request_pause(struct engine *engine, struct request *request);
+void requests_run_ended(struct engine *engine, struct run *run);
+void requests_loaded(struct engine *engine, const struct input *input);
+/* Has the run's records loaded; the request goes on in requests_loaded. */
+void request_load(struct engine *engine, const struct request *request,
+                  const struct run_name *name);
+
+#endif
