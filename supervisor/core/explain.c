@@ -8,8 +8,10 @@
 #include "supervisor/core/dispatch.h"
 #include "supervisor/core/logs.h"
 #include "supervisor/core/requests.h"
+#include "supervisor/core/requests_retry.h"
 #include "supervisor/core/requests_run.h"
 #include "supervisor/core/run.h"
+#include "supervisor/core/run_modes.h"
 #include "supervisor/core/task.h"
 
 enum { MAX_EXPLAINED = 1000 };

@@ -17,6 +17,7 @@
 #include "supervisor/core/pool.h"
 #include "supervisor/core/registry.h"
 #include "supervisor/core/run.h"
+#include "supervisor/core/run_modes.h"
 #include "supervisor/core/schedule.h"
 #include "supervisor/core/settle.h"
 #include "supervisor/core/task.h"

@@ -10,6 +10,7 @@
 #include "supervisor/core/effects_write.h"
 #include "supervisor/core/hosts.h"
 #include "supervisor/core/requests.h"
+#include "supervisor/core/requests_retry.h"
 #include "supervisor/core/requests_run.h"
 #include "supervisor/core/run.h"
 #include "supervisor/core/task.h"

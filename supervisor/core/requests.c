@@ -15,6 +15,7 @@
 #include "supervisor/core/plan.h"
 #include "supervisor/core/requests_apply.h"
 #include "supervisor/core/requests_query.h"
+#include "supervisor/core/requests_retry.h"
 #include "supervisor/core/requests_run.h"
 #include "supervisor/core/shutdown.h"
 #include "supervisor/core/stats.h"

@@ -1,9 +1,6 @@
 /* Requests that only read: what is in memory is answered here, the rest is asked of the store. */
 #include "supervisor/core/requests_query.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "proto/pack.h"
 #include "supervisor/core/effects_write.h"
 #include "supervisor/core/hosts.h"

@@ -1,23 +1,17 @@
-/* Requests that start, await, end and repeat runs, and hold units back. */
+/*
+ * Requests that start, await and end runs, and hold units back. What needs a finished run's records
+ * goes on in requests_retry.c.
+ */
 #include "supervisor/core/requests_run.h"
-
-#include <stdio.h>
-#include <stdlib.h>
 
 #include "proto/pack.h"
 #include "proto/value.h"
 #include "supervisor/core/effects_write.h"
-#include "supervisor/core/explain.h"
-#include "supervisor/core/graph.h"
-#include "supervisor/core/hosts.h"
-#include "supervisor/core/hydrate.h"
-#include "supervisor/core/logs.h"
 #include "supervisor/core/pool.h"
 #include "supervisor/core/registry.h"
 #include "supervisor/core/requests.h"
-#include "supervisor/core/retention.h"
+#include "supervisor/core/requests_retry.h"
 #include "supervisor/core/run.h"
-#include "supervisor/core/task.h"
 
 enum synk_status run_name_parse(struct engine *engine, struct synk_bytes text,
                                 struct run_name *ret_name, struct synk_error *error)
@@ -62,9 +56,8 @@ enum synk_status run_name_parse(struct engine *engine, struct synk_bytes text,
     return SYNK_OK;
 }
 
-/* The run that a request names; false: answered with the error. */
-static bool named_run(struct engine *engine, const struct request *request,
-                      struct run_name *ret_name)
+bool request_named_run(struct engine *engine, const struct request *request,
+                       struct run_name *ret_name)
 {
     struct synk_error error = {0};
     if (!run_name_parse(engine, body_text(request, "run"), ret_name, &error))
@@ -98,8 +91,8 @@ static bool has_room(struct engine *engine, const struct request *request, uint6
     return false;
 }
 
-static void reply_run(struct engine *engine, const struct request *request, const struct run *run,
-                      const char *extra, uint64_t number)
+void reply_run(struct engine *engine, const struct request *request, const struct run *run,
+               const char *extra, uint64_t number)
 {
     struct buf *out = reply_open(engine);
     pack_map(out, extra ? 4 : 3);
@@ -205,7 +198,7 @@ void request_submit(struct engine *engine, struct request *request)
 
 /* ---- waiting ---- */
 
-static void pack_run_result(const struct run *run, struct buf *out)
+void pack_run_result(const struct run *run, struct buf *out)
 {
     pack_map(out, 9);
     pack_key(out, "run");
@@ -250,7 +243,7 @@ void requests_run_ended(struct engine *engine, struct run *run)
 void request_wait(struct engine *engine, struct request *request)
 {
     struct run_name name;
-    if (!named_run(engine, request, &name))
+    if (!request_named_run(engine, request, &name))
         return;
     if (name.run && !run_status_is_final(name.run->status)) {
         if (!waiter_add(engine, &name.run->waiters, request->peer, request->sequence))
@@ -264,12 +257,12 @@ void request_wait(struct engine *engine, struct request *request)
     }
 }
 
-/* ---- cancel, retry, pause ---- */
+/* ---- cancel, pause ---- */
 
 void request_cancel(struct engine *engine, struct request *request)
 {
     struct run_name name;
-    if (!named_run(engine, request, &name))
+    if (!request_named_run(engine, request, &name))
         return;
     if (!name.run) {
         request_fail(engine, request, SYNK_REFUSED, 0, "%s#%llu has ended", name.unit->id_text,
@@ -287,302 +280,6 @@ void request_cancel(struct engine *engine, struct request *request)
                        ? run_status_name(name.run->status)
                        : run_status_name(RUN_CANCELLED));
     reply_close(engine, request);
-}
-
-void request_load(struct engine *engine, const struct request *request, const struct run_name *name)
-{
-    struct loading *loading = mem_zalloc(1, sizeof(*loading));
-    loading->token = ++engine->last_token;
-    loading->request = *request;
-    loading->request.body = NULL;
-    value_encode(request->body, &loading->body);
-    loading->next = engine->loadings;
-    engine->loadings = loading;
-    struct query *query = query_add(engine, QUERY_LOAD_RUN);
-    query->peer = request->peer;
-    query->request = request->sequence;
-    query->token = loading->token;
-    query->run = name->run ? name->run->id : 0;
-    query->unit = arena_copy(&engine->effects->arena, name->id);
-    query->number = name->number;
-}
-
-/* The workers that `retry` is limited to; NULL = all. */
-static const struct synk_value *retried_workers(const struct request *request)
-{
-    const struct synk_value *workers = synk_value_get(request->body, "workers");
-    return value_is_null(workers) ? NULL : workers;
-}
-
-static bool is_named(const struct synk_value *workers, const struct run *run, uint32_t task)
-{
-    char number[16];
-    struct synk_bytes name = task_worker_name(run, task, number);
-    for (size_t i = 0; i < synk_value_count(workers); i++)
-        if (bytes_equal(synk_value_bytes(synk_value_at(workers, i)), name))
-            return true;
-    return false;
-}
-
-/* Puts what did not succeed back to pending. `workers` limits it; NULL = all. */
-static uint32_t reset_tasks(struct engine *engine, struct run *run,
-                            const struct synk_value *workers)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < run->task_count; i++) {
-        struct task *task = &run->tasks[i];
-        if (!task_state_is_final(task->state) || task->state == TASK_SUCCEEDED)
-            continue;
-        if (workers && task->state != TASK_SKIPPED && !is_named(workers, run, i))
-            continue;
-        struct blob *kept = task->extra ? blob_ref(task->extra->result) : NULL;
-        task_extra_free(task);
-        if (kept)
-            task_extra(task)->result = kept;
-        task_move(engine, run, i, TASK_PENDING);
-        task->tries = 0;
-        task->crashes = 0;
-        task->flags = 0;
-        task->waiting = 0;
-        /* Attempts of earlier epochs that some host may still have are stale from here on. */
-        task->epoch = engine->epoch;
-        task_record_add(engine, run, i);
-        count++;
-    }
-    return count;
-}
-
-/* Whether something of the run is there to be run again: what has succeeded as a whole must not
- * begin and end once more, with its hooks and its count. */
-static bool has_unsuccessful(const struct run *run, const struct synk_value *workers)
-{
-    for (uint32_t i = 0; i < run->task_count; i++) {
-        enum task_state state = run->tasks[i].state;
-        if (task_state_is_final(state) && state != TASK_SUCCEEDED && state != TASK_SKIPPED &&
-            (!workers || is_named(workers, run, i)))
-            return true;
-    }
-    return !workers && run->status != RUN_SUCCEEDED;
-}
-
-/* Answers for a retry that has nothing to do, or asks for a worker that is not there. */
-static bool retry_is_answered(struct engine *engine, const struct request *request,
-                              const struct run *run)
-{
-    const struct synk_value *workers = retried_workers(request);
-    for (size_t i = 0; i < synk_value_count(workers); i++) {
-        struct synk_bytes name = synk_value_bytes(synk_value_at(workers, i));
-        if (!name.size || task_named(run, name) == NONE) {
-            request_fail(engine, request, SYNK_NOT_FOUND, 0, "%s has no worker '%.*s'", run->label,
-                         name.size > 128 ? 128 : (int)name.size,
-                         name.size ? (const char *)name.data : "");
-            return true;
-        }
-    }
-    if (has_unsuccessful(run, workers))
-        return false;
-    reply_run(engine, request, run, "tasks", 0);
-    return true;
-}
-
-static void retry_run(struct engine *engine, const struct request *request, struct run *run)
-{
-    const struct synk_value *workers = retried_workers(request);
-    run_resume_finished(engine, run);
-    reset_tasks(engine, run, workers);
-    uint32_t before = run->counts[TASK_PENDING];
-    for (uint32_t i = 0; i < run->task_count; i++)
-        run->failures += task_state_is_final(run->tasks[i].state) &&
-                         run->tasks[i].state != TASK_SUCCEEDED &&
-                         run->tasks[i].state != TASK_SKIPPED;
-    if (run_is_graph(run))
-        graph_recompute(engine, run);
-    else
-        run_advance(engine, run);
-    if (!run->open)
-        run_check_later(engine, run);
-    reply_run(engine, request, run, "tasks", before);
-}
-
-void request_retry(struct engine *engine, struct request *request)
-{
-    struct run_name name;
-    if (!named_run(engine, request, &name))
-        return;
-    if (name.run && !run_status_is_final(name.run->status)) {
-        request_fail(engine, request, SYNK_REFUSED, 0, "%s has not ended", name.run->label);
-        return;
-    }
-    request_load(engine, request, &name);
-}
-
-/* ---- answers to QUERY_LOAD_RUN ---- */
-
-static struct run *take_loaded(struct engine *engine, const struct input *input,
-                               struct synk_error *error)
-{
-    struct run *run = NULL;
-    for (size_t pass = 0; pass < 4; pass++) {
-        static const enum record_kind order[] = {RECORD_DEFINITION, RECORD_WORKER, RECORD_RUN,
-                                                 RECORD_TASK};
-        for (size_t i = 0; i < input->record_count; i++) {
-            const struct record *record = &input->records[i];
-            if (record->kind != order[pass])
-                continue;
-            if (order[pass] == RECORD_RUN) {
-                run = run_find(engine, record->run.run);
-                /* A summary of before a restart knows no version that is not in force. */
-                if (run && run_status_is_final(run->status) && !run->version && !run->spec) {
-                    retention_drop(engine, run);
-                    run = NULL;
-                }
-                if (!run && hydrate_record(engine, record, error) == SYNK_OK)
-                    run = run_find(engine, record->run.run);
-                if (!run || !run_status_is_final(run->status)) {
-                    status_fail(error, SYNK_REFUSED, "the run has not ended");
-                    return NULL;
-                }
-                if (!run->tasks) {
-                    run->tasks = mem_zalloc(run->task_count + 1u, sizeof(*run->tasks));
-                    memset(run->counts, 0, sizeof(run->counts));
-                    run->counts[TASK_PENDING] = run->task_count;
-                    run->open = run->task_count;
-                    run->loaded = true;
-                    engine->counts.live_tasks += run->task_count;
-                }
-            } else if (order[pass] == RECORD_TASK) {
-                if (run && record->task.run == run->id)
-                    hydrate_task(engine, run, &record->task);
-            } else {
-                hydrate_record(engine, record, error);
-            }
-        }
-    }
-    if (!run)
-        status_fail(error, SYNK_NOT_FOUND, "the run is not in the store any more");
-    return run;
-}
-
-/* A run that was loaded and is not resumed goes back to a summary. */
-static void drop_loaded(struct engine *engine, struct run *run)
-{
-    engine->counts.live_tasks -= run->open;
-    run->counted = true;
-    run->open = 0;
-    run->loaded = false;
-    run_free_tasks(run);
-}
-
-/* A log of a task that ended: its record tells the host. */
-static void read_log(struct engine *engine, const struct request *request,
-                     const struct input *input)
-{
-    struct synk_bytes worker = body_text(request, "worker");
-    const struct task_record *found = NULL;
-    size_t tasks = 0;
-    for (size_t i = 0; i < input->record_count; i++) {
-        const struct record *record = &input->records[i];
-        if (record->kind != RECORD_TASK)
-            continue;
-        tasks++;
-        char index[16];
-        snprintf(index, sizeof(index), "%u", record->task.task);
-        struct synk_bytes name = record->task.worker.size ? record->task.worker : bytes_str(index);
-        if (!worker.size || bytes_equal(name, worker))
-            found = &record->task;
-    }
-    if (!found || (!worker.size && tasks > 1) || !found->host.size)
-        request_fail(engine, request, SYNK_NOT_FOUND, 0,
-                     "there is no log: no such worker in this run, or it never started");
-    else
-        logs_send(engine, request, found->run, found->task, host_find(engine, found->host));
-}
-
-static void wait_loaded(struct engine *engine, const struct request *request,
-                        const struct input *input)
-{
-    struct run *run = NULL;
-    for (size_t i = 0; i < input->record_count && !run; i++)
-        if (input->records[i].kind == RECORD_RUN)
-            run = run_find(engine, input->records[i].run.run);
-    if (run && !run_status_is_final(run->status)) {
-        if (!waiter_add(engine, &run->waiters, request->peer, request->sequence))
-            request_fail(engine, request, SYNK_BUSY, RETRY_AFTER_MS, "too many requests wait");
-        return;
-    }
-    struct synk_error error = {0};
-    run = take_loaded(engine, input, &error);
-    if (!run) {
-        request_error(engine, request, &error);
-        return;
-    }
-    pack_run_result(run, reply_open(engine));
-    reply_close(engine, request);
-    drop_loaded(engine, run);
-}
-
-static void go_on(struct engine *engine, const struct request *request, const struct input *input,
-                  const char *label)
-{
-    struct synk_error error = {0};
-    if (request->type == MSG_WAIT) {
-        wait_loaded(engine, request, input);
-        return;
-    }
-    if (request->type == MSG_LOGS) {
-        read_log(engine, request, input);
-        return;
-    }
-    if (request->type == MSG_EXPLAIN) {
-        explain_records(engine, request, label, input->records, input->record_count);
-        return;
-    }
-    struct run *run = take_loaded(engine, input, &error);
-    if (run && !run->version && !run->pool && run->spec)
-        run->pool = pool_new(engine, run->spec, run->task_count, &error);
-    if (run && (run->version || run->pool)) {
-        if (!retry_is_answered(engine, request, run)) {
-            run->loaded = false;
-            retry_run(engine, request, run);
-        } else if (run->loaded) {
-            drop_loaded(engine, run);
-        }
-        return;
-    }
-    if (run)
-        drop_loaded(engine, run);
-    if (!error.status)
-        status_fail(&error, SYNK_NOT_FOUND, "the run's definition is not in the store");
-    request_error(engine, request, &error);
-}
-
-void requests_loaded(struct engine *engine, const struct input *input)
-{
-    struct loading **link = &engine->loadings;
-    while (*link && (*link)->token != input->token)
-        link = &(*link)->next;
-    struct loading *loading = *link;
-    if (!loading)
-        return;
-    *link = loading->next;
-    struct synk_document *document = NULL;
-    struct synk_error error = {0};
-    if (synk_document_decode(buf_bytes(&loading->body), &document, &error)) {
-        request_error(engine, &loading->request, &error);
-    } else if (!input->record_count) {
-        struct synk_bytes label = bytes_of(NULL, 0);
-        value_get_string(synk_document_root(document), "run", 4096, &label);
-        request_fail(engine, &loading->request, SYNK_NOT_FOUND, 0, "no run '%.*s'", (int)label.size,
-                     label.size ? (const char *)label.data : "");
-    } else {
-        loading->request.body = synk_document_root(document);
-        struct synk_bytes label = body_text(&loading->request, "run");
-        char *text = arena_strndup(&engine->scratch, label.data, label.size);
-        go_on(engine, &loading->request, input, text);
-    }
-    synk_document_free(document);
-    buf_fini(&loading->body);
-    free(loading);
 }
 
 static void pause_worker_or_unit(struct engine *engine, struct unit *unit, uint32_t worker,

@@ -1,4 +1,4 @@
-/* Requests that start, submit to, wait for, cancel, repeat and pause runs. */
+/* Requests that start, submit to, wait for, cancel and pause runs. */
 #ifndef CORE_REQUESTS_RUN_H
 #define CORE_REQUESTS_RUN_H
 
@@ -14,17 +14,20 @@ struct run_name {
 };
 enum synk_status run_name_parse(struct engine *engine, struct synk_bytes text,
                                 struct run_name *ret_name, struct synk_error *error);
+/* The run that a request names; false: answered with the error. */
+bool request_named_run(struct engine *engine, const struct request *request,
+                       struct run_name *ret_name);
+/* Answers with the run's label and id, and with `number` under `extra` unless that is NULL. */
+void reply_run(struct engine *engine, const struct request *request, const struct run *run,
+               const char *extra, uint64_t number);
+/* What a finished run's waiters are told. */
+void pack_run_result(const struct run *run, struct buf *out);
 
 void request_run(struct engine *engine, struct request *request);
 void request_submit(struct engine *engine, struct request *request);
 void request_wait(struct engine *engine, struct request *request);
 void request_cancel(struct engine *engine, struct request *request);
-void request_retry(struct engine *engine, struct request *request);
 void request_pause(struct engine *engine, struct request *request);
 void requests_run_ended(struct engine *engine, struct run *run);
-void requests_loaded(struct engine *engine, const struct input *input);
-/* Has the run's records loaded; the request goes on in requests_loaded. */
-void request_load(struct engine *engine, const struct request *request,
-                  const struct run_name *name);
 
 #endif

@@ -21,9 +21,6 @@ struct run *run_create(struct engine *engine, const struct run_request *request)
 struct run *run_find(struct engine *engine, uint64_t id);
 struct run *run_find_number(const struct engine *engine, const struct unit *unit, uint64_t number);
 void run_start(struct engine *engine, struct run *run);
-void run_advance(struct engine *engine, struct run *run);
-/* The delay between two workers of an isolated run is over. */
-void run_turn(struct engine *engine, struct run *run);
 void run_cancel(struct engine *engine, struct run *run, const char *reason);
 /* Something about it may have ended it: looked at when the step settles. */
 void run_check_later(struct engine *engine, struct run *run);
@@ -41,7 +38,6 @@ void run_free_tasks(struct run *run);
 void run_free(struct run *run);
 void run_start_queued(struct engine *engine, struct unit *unit);
 void run_set_error(struct run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
-enum run_mode run_mode_of(const struct run *run);
 void run_resume_finished(struct engine *engine, struct run *run);
 void run_set_deadline(struct engine *engine, struct run *run);
 
