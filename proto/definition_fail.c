@@ -7,11 +7,10 @@
 #include <stdio.h>
 
 #include "proto/definition_internal.h"
+#include "proto/nearest.h"
 
 enum {
-    QUOTED_BYTES = 48,    /* of a bad value, enough to find it */
-    COMPARED_BYTES = 64,  /* longer names are not compared */
-    NEAREST_DISTANCE = 3, /* edits; more is another word */
+    QUOTED_BYTES = 48, /* of a bad value, enough to find it */
 };
 
 static void print_place(const struct place *place, char *text, size_t size)
@@ -105,67 +104,12 @@ enum synk_status definition_fail_type(struct validation *v, const struct node *a
     return definition_fail(v, at, SYNK_INVALID, "'%s' must be %s, not %s", name, what, found);
 }
 
-static uint8_t lower(uint8_t byte)
-{
-    return byte >= 'A' && byte <= 'Z' ? byte | 0x20 : byte;
-}
-
-static unsigned least(unsigned a, unsigned b)
-{
-    return a < b ? a : b;
-}
-
-/* Edits (insert, delete, replace, swap neighbours) from one name to the other, capitals alike. */
-static unsigned distance(struct synk_bytes a, struct synk_bytes b)
-{
-    unsigned rows[3][COMPARED_BYTES + 1];
-    const uint8_t *x = a.data, *y = b.data;
-    unsigned *before = rows[0], *above = rows[1], *row = rows[2];
-    for (unsigned j = 0; j <= b.size; j++)
-        above[j] = before[j] = j;
-    for (unsigned i = 1; i <= a.size; i++) {
-        row[0] = i;
-        for (unsigned j = 1; j <= b.size; j++) {
-            unsigned same = lower(x[i - 1]) == lower(y[j - 1]);
-            row[j] = least(least(above[j], row[j - 1]) + 1, above[j - 1] + !same);
-            if (i > 1 && j > 1 && lower(x[i - 1]) == lower(y[j - 2]) &&
-                lower(x[i - 2]) == lower(y[j - 1]))
-                row[j] = least(row[j], before[j - 2] + 1);
-        }
-        unsigned *oldest = before;
-        before = above;
-        above = row;
-        row = oldest;
-    }
-    return above[b.size];
-}
-
-struct nearest definition_nearest(struct synk_bytes text)
-{
-    /* A third of a short name may be wrong, three letters of a long one. */
-    unsigned most = text.size < 9 ? (unsigned)(text.size + 2) / 3 : NEAREST_DISTANCE;
-    return (struct nearest){text, {NULL, 0}, most + 1};
-}
-
-void definition_nearest_try(struct nearest *nearest, struct synk_bytes name)
-{
-    size_t longer = name.size > nearest->text.size ? name.size : nearest->text.size;
-    size_t shorter = name.size + nearest->text.size - longer;
-    if (longer > COMPARED_BYTES || longer - shorter >= nearest->distance || !shorter)
-        return;
-    unsigned edits = distance(nearest->text, name);
-    if (edits < nearest->distance) {
-        nearest->distance = edits;
-        nearest->found = name;
-    }
-}
-
 enum synk_status definition_fail_unknown(struct validation *v, const struct node *key,
                                          const char *const *names)
 {
-    struct nearest nearest = definition_nearest(key->text);
+    struct nearest nearest = nearest_of(key->text);
     for (; *names; names++)
-        definition_nearest_try(&nearest, bytes_str(*names));
+        nearest_try(&nearest, bytes_str(*names));
     int size = cut(key->text, QUOTED_BYTES);
     const char *text = key->text.size ? key->text.data : "";
     if (!nearest.found.size)

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "proto/definition_internal.h"
+#include "proto/definition_supported.h"
 #include "proto/limits.h"
 
 static enum synk_status read_all(int fd, const char *source, struct buf *out,
@@ -52,6 +54,56 @@ static char *directory_of(const char *path)
     return absolute;
 }
 
+static const struct node *entry_of(const struct node *document, const char *list, const char *id)
+{
+    const struct node *entries = definition_node_get(document, list);
+    for (uint32_t i = 0; entries && i < entries->count; i++) {
+        const struct node *name = definition_node_get(&entries->items[i], "id");
+        if (name && name->kind == NODE_STRING && bytes_equal(name->text, bytes_str(id)))
+            return &entries->items[i];
+    }
+    return NULL;
+}
+
+/* Refuses what the engine would refuse, with the line, which only the file knows. */
+static enum synk_status check_supported(const struct definition *unit, const struct node *document,
+                                        const char *source, struct synk_error *error)
+{
+    struct unsupported what;
+    if (definition_is_supported(unit, &what))
+        return SYNK_OK;
+    bool is_process = unit->kind == UNIT_PROCESS;
+    const struct node *at = entry_of(document, is_process ? "processes" : "workers", unit->id);
+    if (is_process && what.worker != UINT32_MAX && at)
+        at = &definition_node_get(at, "workers")->items[what.worker];
+    const struct node *field = at ? definition_node_get(at, what.field) : NULL;
+    if (field)
+        at = field;
+    struct buf place = {0};
+    buf_printf(&place, "%s:%u: %c", source, at ? at->line : 1, '\0');
+    enum synk_status status =
+        definition_fail_unsupported(unit, &what, (const char *)place.data, error);
+    buf_fini(&place);
+    return status;
+}
+
+static enum synk_status read_document(const struct node *document, const char *source,
+                                      const char *directory,
+                                      const struct expression_checker *checker,
+                                      struct definition_set *set, struct synk_error *error)
+{
+    size_t count = set->count, warnings = set->warnings.size;
+    enum synk_status status = definition_validate(document, source, directory, checker, set, error);
+    for (size_t i = count; i < set->count && !status; i++)
+        status = check_supported(set->units[i], document, source, error);
+    if (status) {
+        while (set->count > count)
+            definition_unref(set->units[--set->count]);
+        set->warnings.size = warnings;
+    }
+    return status;
+}
+
 enum synk_status definition_load_file(const char *path, const struct expression_checker *checker,
                                       struct definition_set *set, struct synk_error *error)
 {
@@ -69,7 +121,7 @@ enum synk_status definition_load_file(const char *path, const struct expression_
     if (!status)
         status = definition_parse_yaml(buf_bytes(&text), source, &arena, &document, error);
     if (!status)
-        status = definition_validate(&document, source, directory, checker, set, error);
+        status = read_document(&document, source, directory, checker, set, error);
     free(directory);
     arena_fini(&arena);
     buf_fini(&text);

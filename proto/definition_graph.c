@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "proto/definition_internal.h"
+#include "proto/nearest.h"
 
 enum { CYCLE_LINKS_SHOWN = 8 };
 
@@ -18,9 +19,9 @@ static void place_worker(struct validation *v, uint32_t index)
 static enum synk_status fail_parent(struct validation *v, const struct node *at,
                                     struct synk_bytes id)
 {
-    struct nearest nearest = definition_nearest(id);
+    struct nearest nearest = nearest_of(id);
     for (uint32_t i = 0; i < v->definition->worker_count; i++)
-        definition_nearest_try(&nearest, bytes_str(v->definition->workers[i].id));
+        nearest_try(&nearest, bytes_str(v->definition->workers[i].id));
     if (!nearest.found.size)
         return definition_fail(v, at, SYNK_INVALID,
                                "depends on '%.*s', which is not in this process", (int)id.size,

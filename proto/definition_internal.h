@@ -172,14 +172,6 @@ enum synk_status definition_node_encode(const struct node *node, struct buf *out
                                         struct synk_error *error);
 bool definition_node_is(const struct node *node, const char *text);
 
-/* The name nearest to `text` within a few edits: a running search. definition_fields.c */
-struct nearest {
-    struct synk_bytes text, found;
-    unsigned distance;
-};
-struct nearest definition_nearest(struct synk_bytes text);
-void definition_nearest_try(struct nearest *nearest, struct synk_bytes name);
-
 /* Gives a plain scalar, a NUL-terminated string so far, the kind that its spelling tells. False
  * where it is an integer past 64 bits. definition_scalar.c */
 bool definition_resolve_plain(struct node *node);

@@ -45,6 +45,10 @@ enum {
     LIMIT_STDERR_TAIL_BYTES = 2 << 10,
     /* The log of one attempt; past it the middle is lost, and says so. */
     LIMIT_LOG_BYTES = 1 << 20,
+    /* Plugins that a host says it refused, and the bytes of a name or reason: for people to read.
+     */
+    LIMIT_REFUSED_PLUGINS = 64,
+    LIMIT_REFUSAL_BYTES = 512,
     /* Rows of one page of a query. */
     LIMIT_PAGE_ROWS = 1000,
     /* Peers of each ROUTER. */

@@ -97,7 +97,12 @@ static inline bool attempt_id_equal(struct attempt_id a, struct attempt_id b)
     return a.run == b.run && a.task == b.task && a.epoch == b.epoch && a.attempt == b.attempt;
 }
 
-/* HELLO: who a host is. Strings are at most LIMIT_ID_BYTES. */
+/* A plugin, or a plugin directory, and why it was not loaded: for people. Both are cut to
+ * LIMIT_REFUSAL_BYTES when they are encoded. */
+struct refused_plugin_text {
+    struct synk_bytes name, reason;
+};
+/* HELLO: who a host is. Other strings are at most LIMIT_ID_BYTES. */
 struct msg_hello {
     struct synk_bytes name;
     uint64_t instance; /* random, drawn at each start of the host program */
@@ -108,6 +113,8 @@ struct msg_hello {
     size_t function_count;
     const struct synk_bytes *tags;
     size_t tag_count;
+    const struct refused_plugin_text *refused; /* plugins that the host did not load */
+    size_t refused_count;
 };
 void msg_hello_encode(const struct msg_hello *hello, struct buf *out);
 enum synk_status msg_hello_decode(struct synk_bytes body, struct arena *arena,

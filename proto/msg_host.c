@@ -54,7 +54,7 @@ static enum synk_status row_failed(enum synk_status status, const struct rows *r
 
 struct hello_body {
     struct msg_hello hello;
-    struct synk_bytes functions, tags;
+    struct synk_bytes functions, tags, refused;
 };
 static const struct field hello_fields[] = {
     {"name", FIELD_TEXT, offsetof(struct hello_body, hello.name), true, 0, LIMIT_ID_BYTES},
@@ -64,6 +64,7 @@ static const struct field hello_fields[] = {
     {"version", FIELD_TEXT, offsetof(struct hello_body, hello.version), false, 0, LIMIT_ID_BYTES},
     {"functions", FIELD_SLICE, offsetof(struct hello_body, functions), false, 0, 0},
     {"tags", FIELD_SLICE, offsetof(struct hello_body, tags), false, 0, 0},
+    {"refused", FIELD_SLICE, offsetof(struct hello_body, refused), false, 0, 0},
 };
 
 static void encode_texts(const struct synk_bytes *texts, size_t count, struct buf *out)
@@ -73,15 +74,41 @@ static void encode_texts(const struct synk_bytes *texts, size_t count, struct bu
         pack_string(out, texts[i]);
 }
 
+/* A file name may be any bytes, and a cut falls anywhere: what is no UTF-8 is told as such. */
+static void encode_cut(struct synk_bytes text, struct buf *out)
+{
+    const uint8_t *data = text.data;
+    size_t size = text.size;
+    if (size > LIMIT_REFUSAL_BYTES)
+        for (size = LIMIT_REFUSAL_BYTES; size && (data[size] & 0xc0) == 0x80; size--)
+            ;
+    text = bytes_of(text.data, size);
+    pack_string(out, size && check_utf8(text) ? text : bytes_str("(not UTF-8)"));
+}
+
+static void encode_refused(const struct msg_hello *hello, struct buf *out)
+{
+    size_t count = hello->refused_count;
+    count = count < LIMIT_REFUSED_PLUGINS ? count : LIMIT_REFUSED_PLUGINS;
+    pack_array(out, count);
+    for (size_t i = 0; i < count; i++) {
+        pack_array(out, 2);
+        encode_cut(hello->refused[i].name, out);
+        encode_cut(hello->refused[i].reason, out);
+    }
+}
+
 void msg_hello_encode(const struct msg_hello *hello, struct buf *out)
 {
-    struct buf functions = {0}, tags = {0};
+    struct buf functions = {0}, tags = {0}, refused = {0};
     encode_texts(hello->functions, hello->function_count, &functions);
     encode_texts(hello->tags, hello->tag_count, &tags);
-    struct hello_body body = {*hello, buf_bytes(&functions), buf_bytes(&tags)};
+    encode_refused(hello, &refused);
+    struct hello_body body = {*hello, buf_bytes(&functions), buf_bytes(&tags), buf_bytes(&refused)};
     fields_encode_map(hello_fields, COUNT_OF(hello_fields), &body, out);
     buf_fini(&functions);
     buf_fini(&tags);
+    buf_fini(&refused);
 }
 
 static enum synk_status decode_texts(const char *name, struct synk_bytes array, struct arena *arena,
@@ -105,6 +132,34 @@ static enum synk_status decode_texts(const char *name, struct synk_bytes array, 
     return SYNK_OK;
 }
 
+static enum synk_status decode_refused(struct synk_bytes array, struct arena *arena,
+                                       struct msg_hello *hello, struct synk_error *error)
+{
+    struct rows rows = {"refused", array, 2};
+    struct cursor cursor;
+    size_t count = 0;
+    enum synk_status status = enter_rows(&rows, &cursor, &count, error);
+    if (status)
+        return status;
+    if (count > LIMIT_REFUSED_PLUGINS)
+        return status_fail(error, SYNK_PROTOCOL, "refused has %zu rows, more than %d", count,
+                           LIMIT_REFUSED_PLUGINS);
+    struct refused_plugin_text *refused = arena_zalloc(arena, count, sizeof(*refused));
+    for (size_t i = 0; i < count; i++) {
+        uint32_t size = 0;
+        if (!cursor_array(&cursor, &size) || size != 2 || !cursor_text(&cursor, &refused[i].name) ||
+            !cursor_text(&cursor, &refused[i].reason) ||
+            refused[i].name.size > LIMIT_REFUSAL_BYTES ||
+            refused[i].reason.size > LIMIT_REFUSAL_BYTES)
+            return status_fail(error, SYNK_PROTOCOL,
+                               "refused[%zu] is not [name, reason] of at most %d bytes", i,
+                               LIMIT_REFUSAL_BYTES);
+    }
+    hello->refused = refused;
+    hello->refused_count = count;
+    return SYNK_OK;
+}
+
 enum synk_status msg_hello_decode(struct synk_bytes body, struct arena *arena,
                                   struct msg_hello *ret_hello, struct synk_error *error)
 {
@@ -118,6 +173,8 @@ enum synk_status msg_hello_decode(struct synk_bytes body, struct arena *arena,
     if (status == SYNK_OK)
         status = decode_texts("tags", parts.tags, arena, &parts.hello.tags, &parts.hello.tag_count,
                               error);
+    if (status == SYNK_OK)
+        status = decode_refused(parts.refused, arena, &parts.hello, error);
     if (status)
         status_prefix(error, "hello");
     else

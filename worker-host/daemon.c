@@ -312,11 +312,16 @@ static void find_plugins(struct daemon *daemon)
     for (size_t i = 0; i < options->plugin_dir_count; i++) {
         struct synk_error error;
         if (plugins_find(&daemon->plugins, options->plugin_dirs[i], "/proc/self/exe", &error))
-            daemon_say(daemon, "level=error event=plugins-refused text=\"%s\"", error.text);
+            plugins_refuse(&daemon->plugins, options->plugin_dirs[i], error.text);
     }
     for (size_t i = 0; i < daemon->plugins.refused_count; i++)
         daemon_say(daemon, "level=error event=plugin-refused plugin=%s text=\"%s\"",
                    daemon->plugins.refused[i].name, daemon->plugins.refused[i].reason);
+    daemon->refused = mem_zalloc(daemon->plugins.refused_count, sizeof(*daemon->refused));
+    for (size_t i = 0; i < daemon->plugins.refused_count; i++)
+        daemon->refused[i] =
+            (struct refused_plugin_text){bytes_str(daemon->plugins.refused[i].name),
+                                         bytes_str(daemon->plugins.refused[i].reason)};
     daemon->functions = mem_zalloc(daemon->plugins.function_count, sizeof(struct synk_bytes));
     for (size_t i = 0; i < daemon->plugins.function_count; i++)
         daemon->functions[i] = bytes_str(daemon->plugins.functions[i].name);
@@ -342,6 +347,8 @@ static void make_host(struct daemon *daemon)
     config.function_count = daemon->plugins.function_count;
     config.tags = daemon->tags;
     config.tag_count = options->tag_count;
+    config.refused = daemon->refused;
+    config.refused_count = daemon->plugins.refused_count;
     config.leaves = options->is_local;
     config.orphan_ms = options->orphan_ms;
     config.grace_ms = options->grace_ms;
@@ -440,6 +447,7 @@ static void finish(struct daemon *daemon)
     plugins_fini(&daemon->plugins);
     free(daemon->functions);
     free(daemon->tags);
+    free(daemon->refused);
     free(daemon->reclaims);
 }
 

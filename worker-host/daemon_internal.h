@@ -34,6 +34,7 @@ struct daemon {
     struct spool spool;
     struct plugins plugins;
     struct synk_bytes *functions, *tags;
+    struct refused_plugin_text *refused;
     struct worker *workers;
     uint32_t *reclaims; /* slots whose tasks are to be taken back */
     size_t reclaim_count;

@@ -21,6 +21,8 @@ struct host_config {
     uint32_t slots;
     const struct synk_bytes *functions, *tags; /* outlive the host */
     size_t function_count, tag_count;
+    const struct refused_plugin_text *refused; /* outlives the host */
+    size_t refused_count;
     bool leaves;         /* a local host: ends when idle and drained or orphaned */
     int64_t orphan_ms;   /* that minute */
     int64_t grace_ms;    /* between one step of a kill and the next */

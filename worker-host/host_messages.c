@@ -22,6 +22,8 @@ void host_say_hello(struct host *host, int64_t now_ms, struct host_effects *effe
         .function_count = config->function_count,
         .tags = config->tags,
         .tag_count = config->tag_count,
+        .refused = config->refused,
+        .refused_count = config->refused_count,
     };
     size_t offset = effects->bytes.size;
     msg_hello_encode(&hello, &effects->bytes);

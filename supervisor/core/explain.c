@@ -4,9 +4,12 @@
 
 #include <stdio.h>
 
+#include "proto/limits.h"
+#include "proto/nearest.h"
 #include "proto/pack.h"
 #include "supervisor/core/dispatch.h"
 #include "supervisor/core/logs.h"
+#include "supervisor/core/offers.h"
 #include "supervisor/core/requests.h"
 #include "supervisor/core/requests_retry.h"
 #include "supervisor/core/requests_run.h"
@@ -14,7 +17,11 @@
 #include "supervisor/core/run_modes.h"
 #include "supervisor/core/task.h"
 
-enum { MAX_EXPLAINED = 1000 };
+enum {
+    MAX_EXPLAINED = 1000,
+    WORKERS_NAMED = 10,      /* of a run that has no worker of the name asked for */
+    WORKERS_COMPARED = 2000, /* with that name */
+};
 
 static void explain_pending(struct engine *engine, const struct run *run, uint32_t task,
                             struct buf *out)
@@ -55,25 +62,26 @@ static void explain_pending(struct engine *engine, const struct run *run, uint32
     (void)engine;
 }
 
-static void explain_ready(struct engine *engine, struct run *run, uint32_t task, struct buf *out)
+/* True where it waits for somebody to do something: to resume, or to bring a host. */
+static bool explain_ready(struct engine *engine, struct run *run, uint32_t task, struct buf *out)
 {
     if (run->unit->paused) {
         buf_printf(out, "'%s' is paused", run->unit->id_text);
-        return;
+        return true;
     }
     if (run->held && engine->barrier) {
         buf_printf(out, "waits for %zu worker hosts of before the restart to report",
                    engine->expected_count);
-        return;
+        return false;
     }
     const struct lane *lane = run->tasks[task].lane;
     if (!lane->queue) {
         buf_printf(out, "worker '%s' is paused", task_worker_id(run, task));
-        return;
+        return true;
     }
     if (engine->shutdown) {
         buf_printf(out, "the supervisor is shutting down");
-        return;
+        return false;
     }
     const struct class *class = engine->classes[lane->queue->class];
     const char *function = engine->functions[class->function]->name;
@@ -91,10 +99,17 @@ static void explain_ready(struct engine *engine, struct run *run, uint32_t task,
         buf_printf(out, "no connected host offers '%s'", function);
         for (uint32_t i = 0; i < class->requires_count; i++)
             buf_printf(out, "%s'%s'", i ? ", " : " with tags ", class->requires[i]);
+        bool any_host;
+        if (!offers_any(engine, bytes_str(function), &any_host))
+            offers_append_reason(engine, bytes_str(function), out);
+    } else if (offering == 1) {
+        buf_printf(out, "the host that offers '%s' is full (%llu ready tasks in the queue)",
+                   function, (unsigned long long)lane->queue->ready);
     } else {
         buf_printf(out, "the %zu hosts that offer '%s' are full (%llu ready tasks in the queue)",
                    offering, function, (unsigned long long)lane->queue->ready);
     }
+    return !offering;
 }
 
 static void explain_final(const struct task *task, struct buf *out)
@@ -108,46 +123,49 @@ static void explain_final(const struct task *task, struct buf *out)
         buf_printf(out, "%s after %u attempts", task_state_name(task->state), task->attempts);
 }
 
-static void explain_task(struct engine *engine, struct run *run, uint32_t task, struct buf *out)
+/* True where only a person can help. */
+static bool explain_task(struct engine *engine, struct run *run, uint32_t task, struct buf *out)
 {
     const struct task *t = &run->tasks[task];
     switch (t->state) {
     case TASK_PENDING:
         explain_pending(engine, run, task, out);
-        return;
+        return false;
     case TASK_READY:
-        explain_ready(engine, run, task, out);
-        return;
+        return explain_ready(engine, run, task, out);
     case TASK_DISPATCHED:
         buf_printf(out, "is at host '%s', behind other tasks", engine->hosts[t->host]->name);
-        return;
+        return false;
     case TASK_RUNNING:
         buf_printf(out, "has been running at host '%s' for %lld ms (attempt %u)",
                    engine->hosts[t->host]->name, (long long)(engine->wall - t->at), t->attempts);
         if (t->extra && t->extra->progress > 0)
             buf_printf(out, ", %d%% done", (int)(t->extra->progress * 100));
-        return;
+        return false;
     case TASK_RETRY_WAIT:
         buf_printf(out, "is tried again in %lld ms", (long long)(t->at - engine->now));
         if (t->extra && t->extra->error)
             buf_printf(out, "; attempt %u: %.*s", t->attempts, (int)t->extra->error->size,
                        (const char *)t->extra->error->data);
-        return;
+        return false;
     default:
         explain_final(t, out);
+        return false;
     }
 }
 
 static void pack_task(struct buf *out, struct synk_bytes worker, enum task_state state,
-                      struct synk_bytes text)
+                      struct synk_bytes text, bool is_stuck)
 {
-    pack_map(out, 3);
+    pack_map(out, 4);
     pack_key(out, "worker");
     pack_string(out, worker);
     pack_key(out, "state");
     pack_cstr(out, task_state_name(state));
     pack_key(out, "text");
     pack_string(out, text);
+    pack_key(out, "stuck");
+    pack_bool(out, is_stuck);
 }
 
 static void reply(struct engine *engine, const struct request *request, const char *label,
@@ -168,6 +186,42 @@ static void reply(struct engine *engine, const struct request *request, const ch
     buf_fini(items);
 }
 
+/* Names of a run's workers, one after the other: those to be told, and the nearest. */
+struct known_workers {
+    struct buf names;
+    struct nearest nearest;
+    size_t count;
+};
+
+static void known_worker(struct known_workers *known, struct synk_bytes name)
+{
+    if (++known->count <= WORKERS_NAMED)
+        buf_printf(&known->names, "%s%.*s", known->count > 1 ? ", " : "", (int)name.size,
+                   (const char *)name.data);
+    if (known->count <= WORKERS_COMPARED)
+        nearest_try(&known->nearest, name);
+}
+
+/* Frees `known`. */
+static void fail_no_worker(struct engine *engine, const struct request *request, const char *label,
+                           struct known_workers *known)
+{
+    struct synk_bytes worker = known->nearest.text;
+    int size = (int)(worker.size > LIMIT_ID_BYTES ? LIMIT_ID_BYTES : worker.size);
+    if (known->count > WORKERS_NAMED)
+        buf_printf(&known->names, " and %zu more", known->count - WORKERS_NAMED);
+    if (known->nearest.found.size)
+        request_fail(engine, request, SYNK_NOT_FOUND, 0,
+                     "%s has no worker '%.*s' (did you mean '%.*s'?)", label, size,
+                     (const char *)worker.data, (int)known->nearest.found.size,
+                     (const char *)known->nearest.found.data);
+    else
+        request_fail(engine, request, SYNK_NOT_FOUND, 0, "%s has no worker '%.*s': it has %.*s",
+                     label, size, (const char *)worker.data, (int)known->names.size,
+                     known->names.size ? (const char *)known->names.data : "none");
+    buf_fini(&known->names);
+}
+
 void explain_records(struct engine *engine, const struct request *request, const char *label,
                      const struct record *records, size_t count)
 {
@@ -180,40 +234,54 @@ void explain_records(struct engine *engine, const struct request *request, const
     }
     enum run_status status = RUN_FAILED;
     struct synk_bytes run_error = {0};
+    struct known_workers known = {.nearest = nearest_of(worker)};
+    bool is_found = !worker.size;
     for (size_t i = 0; i < count; i++) {
         if (records[i].kind == RECORD_RUN) {
             status = records[i].run.status;
             run_error = records[i].run.error;
         }
-        if (records[i].kind != RECORD_TASK || explained >= MAX_EXPLAINED)
+        if (records[i].kind != RECORD_TASK)
             continue;
         const struct task_record *task = &records[i].task;
         char index[16];
         snprintf(index, sizeof(index), "%u", task->task);
         struct synk_bytes name = task->worker.size ? task->worker : bytes_str(index);
+        if (worker.size && !is_found)
+            known_worker(&known, name);
         if (worker.size ? !bytes_equal(worker, name) : task->state == TASK_SUCCEEDED)
+            continue;
+        is_found = true;
+        if (explained >= MAX_EXPLAINED)
             continue;
         struct synk_bytes text = task->error.size ? task->error : task->reason;
         pack_task(&items, name, task->state,
-                  text.size ? text : bytes_str(task_state_name(task->state)));
+                  text.size ? text : bytes_str(task_state_name(task->state)), false);
         explained++;
     }
+    if (!is_found) {
+        buf_fini(&items);
+        fail_no_worker(engine, request, label, &known);
+        return;
+    }
+    buf_fini(&known.names);
     reply(engine, request, label, status, run_error, explained, &items);
 }
 
 /* A queued run: one line for the whole. */
-static void explain_queued(struct engine *engine, const struct run *run, struct buf *out)
+static bool explain_queued(struct engine *engine, const struct run *run, struct buf *out)
 {
     if (run->unit->paused) {
         buf_printf(out, "'%s' is paused", run->unit->id_text);
-        return;
+        return true;
     }
     for (const struct run *other = run->unit->first_run; other != run; other = other->unit_next)
         if (other->worker == run->worker) {
             buf_printf(out, "the run is queued behind %s", other->label);
-            return;
+            return false;
         }
     buf_printf(out, engine->shutdown ? "the supervisor is shutting down" : "the run is queued");
+    return false;
 }
 
 void request_explain(struct engine *engine, struct request *request)
@@ -232,8 +300,12 @@ void request_explain(struct engine *engine, struct request *request)
     struct synk_bytes worker = body_text(request, "worker");
     uint32_t only = worker.size ? task_named(run, worker) : NONE;
     if (worker.size && only == NONE) {
-        request_fail(engine, request, SYNK_NOT_FOUND, 0, "%s has no worker '%.*s'", run->label,
-                     (int)(worker.size > 128 ? 128 : worker.size), (const char *)worker.data);
+        struct known_workers known = {.nearest = nearest_of(worker)};
+        for (uint32_t i = 0; i < run->task_count && i < WORKERS_COMPARED; i++) {
+            char number[16];
+            known_worker(&known, arena_copy(&engine->scratch, task_worker_name(run, i, number)));
+        }
+        fail_no_worker(engine, request, run->label, &known);
         return;
     }
     struct buf items = {0}, text = {0};
@@ -242,10 +314,11 @@ void request_explain(struct engine *engine, struct request *request)
         if (only != NONE ? i != only : run->tasks && task_state_is_final(run->tasks[i].state))
             continue;
         buf_clear(&text);
-        run->tasks ? explain_task(engine, run, i, &text) : explain_queued(engine, run, &text);
+        bool is_stuck =
+            run->tasks ? explain_task(engine, run, i, &text) : explain_queued(engine, run, &text);
         char number[16];
         pack_task(&items, task_worker_name(run, i, number),
-                  run->tasks ? run->tasks[i].state : TASK_PENDING, buf_bytes(&text));
+                  run->tasks ? run->tasks[i].state : TASK_PENDING, buf_bytes(&text), is_stuck);
         count++;
     }
     buf_fini(&text);

@@ -123,19 +123,29 @@ void hosts_check_barrier(struct engine *engine)
     }
 }
 
-void host_free(struct host *host)
+static void free_offers(struct host *host)
 {
-    if (!host)
-        return;
     for (uint32_t i = 0; i < host->function_count; i++)
         free(host->functions[i]);
     for (uint32_t i = 0; i < host->tag_count; i++)
         free(host->tags[i]);
+    for (uint32_t i = 0; i < host->refused_count; i++) {
+        free(host->refused[i].name);
+        free(host->refused[i].reason);
+    }
     free(host->functions);
     free(host->tags);
+    free(host->refused);
+    free(host->version);
+}
+
+void host_free(struct host *host)
+{
+    if (!host)
+        return;
+    free_offers(host);
     free(host->classes);
     free(host->flight);
-    free(host->version);
     free(host->name);
     outbox_fini(&host->outbox);
     free(host);
@@ -199,17 +209,18 @@ static char **copy_names(const struct synk_bytes *names, size_t count)
 
 static void take_hello(struct host *host, const struct msg_hello *hello)
 {
-    for (uint32_t i = 0; i < host->function_count; i++)
-        free(host->functions[i]);
-    for (uint32_t i = 0; i < host->tag_count; i++)
-        free(host->tags[i]);
-    free(host->functions);
-    free(host->tags);
-    free(host->version);
+    free_offers(host);
     host->functions = copy_names(hello->functions, hello->function_count);
     host->function_count = (uint32_t)hello->function_count;
     host->tags = copy_names(hello->tags, hello->tag_count);
     host->tag_count = (uint32_t)hello->tag_count;
+    host->refused = mem_zalloc(hello->refused_count + 1, sizeof(*host->refused));
+    host->refused_count = (uint32_t)hello->refused_count;
+    for (uint32_t i = 0; i < host->refused_count; i++) {
+        const struct refused_plugin_text *refused = &hello->refused[i];
+        host->refused[i].name = mem_strndup(refused->name.data, refused->name.size);
+        host->refused[i].reason = mem_strndup(refused->reason.data, refused->reason.size);
+    }
     host->version = mem_strndup(hello->version.data, hello->version.size);
     host->class_count = 0;
     if (host->classes)
@@ -544,7 +555,7 @@ void hosts_drain_all(struct engine *engine)
 
 void host_encode(const struct engine *engine, const struct host *host, struct buf *out)
 {
-    pack_map(out, 10);
+    pack_map(out, 11);
     pack_key(out, "name");
     pack_string(out, host->name_bytes);
     pack_key(out, "pid");
@@ -570,6 +581,15 @@ void host_encode(const struct engine *engine, const struct host *host, struct bu
     pack_array(out, host->tag_count);
     for (uint32_t i = 0; i < host->tag_count; i++)
         pack_cstr(out, host->tags[i]);
+    pack_key(out, "refused");
+    pack_array(out, host->refused_count);
+    for (uint32_t i = 0; i < host->refused_count; i++) {
+        pack_map(out, 2);
+        pack_key(out, "plugin");
+        pack_cstr(out, host->refused[i].name);
+        pack_key(out, "reason");
+        pack_cstr(out, host->refused[i].reason);
+    }
     pack_key(out, "lastSeenMs");
     pack_int(out, engine->now - host->seen);
 }

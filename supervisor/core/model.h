@@ -276,7 +276,10 @@ struct host {
     int64_t pid;
     char *version;
     char **functions, **tags;
-    uint32_t function_count, tag_count;
+    struct refused_plugin {
+        char *name, *reason;
+    } * refused; /* plugins that it did not load */
+    uint32_t function_count, tag_count, refused_count;
     uint8_t *classes;     /* a bit each: eligible */
     uint32_t class_count; /* how many have been decided */
     struct flight *flight;

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/limits.h"
+#include "proto/nearest.h"
 #include "proto/pack.h"
 #include "supervisor/core/dispatch.h"
 #include "supervisor/core/effects_write.h"
@@ -14,6 +16,13 @@
 #include "supervisor/core/graph.h"
 #include "supervisor/core/run.h"
 #include "supervisor/core/task.h"
+
+enum {
+    /* Of units, and of a process's workers, that a misspelt name is compared with: a millisecond.
+     */
+    NAMES_COMPARED = 2000,
+    CANDIDATES_NAMED = 8,
+};
 
 static bool same_unit(const void *item, const void *key)
 {
@@ -284,25 +293,89 @@ bool unit_set_worker_paused(struct engine *engine, struct unit *unit, struct syn
     return true;
 }
 
+/* "there is no WHAT 'TEXT'", and the nearest name there is. */
+static enum synk_status fail_unknown(const char *what, struct synk_bytes text,
+                                     const struct nearest *nearest, struct synk_error *error)
+{
+    int size = (int)(text.size > 2 * LIMIT_ID_BYTES + 1 ? 2 * LIMIT_ID_BYTES + 1 : text.size);
+    const char *data = text.size ? text.data : "";
+    if (!nearest->found.size)
+        return status_fail(error, SYNK_NOT_FOUND, "there is no %s '%.*s'", what, size, data);
+    return status_fail(error, SYNK_NOT_FOUND, "there is no %s '%.*s' (did you mean '%.*s'?)", what,
+                       size, data, (int)nearest->found.size, (const char *)nearest->found.data);
+}
+
+enum synk_status unit_fail_unknown(const struct engine *engine, struct synk_bytes text,
+                                   struct synk_error *error)
+{
+    struct nearest nearest = nearest_of(text);
+    for (size_t i = 0; i < engine->unit_count && i < NAMES_COMPARED; i++)
+        if (engine->units[i]->current)
+            nearest_try(&nearest, engine->units[i]->id);
+    for (size_t i = 0; i < engine->unit_count && i < NAMES_COMPARED && !nearest.found.size; i++) {
+        const struct version *version = engine->units[i]->current;
+        for (uint32_t w = 0; version && version->definition->kind == UNIT_PROCESS &&
+                             w < version->definition->worker_count && w < NAMES_COMPARED;
+             w++)
+            nearest_try(&nearest, bytes_str(version->definition->workers[w].id));
+    }
+    return fail_unknown("unit", text, &nearest, error);
+}
+
+/* "P/W": `at` is where the slash is. */
+static enum synk_status resolve_member(struct engine *engine, struct synk_bytes text, size_t at,
+                                       struct unit **ret_unit, uint32_t *ret_worker,
+                                       struct synk_error *error)
+{
+    struct synk_bytes process = bytes_of(text.data, at);
+    struct synk_bytes worker = bytes_of((const char *)text.data + at + 1, text.size - at - 1);
+    struct unit *unit = unit_find(engine, process);
+    if (!unit || !unit->current)
+        return unit_fail_unknown(engine, process, error);
+    const struct definition *definition = unit->current->definition;
+    *ret_worker = definition_find_worker(definition, worker);
+    if (*ret_worker == NONE) {
+        struct nearest nearest = nearest_of(worker);
+        for (uint32_t w = 0; w < definition->worker_count && w < NAMES_COMPARED; w++)
+            nearest_try(&nearest, bytes_str(definition->workers[w].id));
+        return fail_unknown("worker", text, &nearest, error);
+    }
+    *ret_unit = unit;
+    return SYNK_OK;
+}
+
+/* A bare id that several processes have: the candidates, as one has to write them. */
+static enum synk_status fail_ambiguous(const struct engine *engine, struct synk_bytes text,
+                                       struct synk_error *error)
+{
+    struct buf names = {0};
+    int size = (int)(text.size > LIMIT_ID_BYTES ? LIMIT_ID_BYTES : text.size);
+    size_t count = 0;
+    for (size_t i = 0; i < engine->unit_count; i++) {
+        const struct version *version = engine->units[i]->current;
+        if (!version || version->definition->kind != UNIT_PROCESS ||
+            definition_find_worker(version->definition, text) == NONE)
+            continue;
+        if (++count <= CANDIDATES_NAMED)
+            buf_printf(&names, "%s'%s/%.*s'", count > 1 ? ", " : "", engine->units[i]->id_text,
+                       size, (const char *)text.data);
+    }
+    if (count > CANDIDATES_NAMED)
+        buf_printf(&names, " and %zu more", count - CANDIDATES_NAMED);
+    enum synk_status status = status_fail(
+        error, SYNK_REFUSED, "'%.*s' is a worker of %zu processes: write one of %.*s", size,
+        (const char *)text.data, count, (int)names.size, (const char *)names.data);
+    buf_fini(&names);
+    return status;
+}
+
 enum synk_status unit_resolve(struct engine *engine, struct synk_bytes text, struct unit **ret_unit,
                               uint32_t *ret_worker, struct synk_error *error)
 {
     const char *slash = text.size ? memchr(text.data, '/', text.size) : NULL;
-    int size = (int)(text.size > 2 * LIMIT_ID_BYTES + 1 ? 2 * LIMIT_ID_BYTES + 1 : text.size);
-    if (slash) {
-        size_t first = (size_t)(slash - (const char *)text.data);
-        struct unit *unit = unit_find(engine, bytes_of(text.data, first));
-        uint32_t worker = NONE;
-        if (unit && unit->current)
-            worker = definition_find_worker(unit->current->definition,
-                                            bytes_of(slash + 1, text.size - first - 1));
-        if (worker == NONE)
-            return status_fail(error, SYNK_NOT_FOUND, "there is no worker '%.*s'", size,
-                               (const char *)text.data);
-        *ret_unit = unit;
-        *ret_worker = worker;
-        return SYNK_OK;
-    }
+    if (slash)
+        return resolve_member(engine, text, (size_t)(slash - (const char *)text.data), ret_unit,
+                              ret_worker, error);
     struct unit *unit = unit_find(engine, text);
     if (unit && (unit->current || unit == engine->pool)) {
         *ret_unit = unit;
@@ -318,15 +391,12 @@ enum synk_status unit_resolve(struct engine *engine, struct synk_bytes text, str
         if (worker == NONE)
             continue;
         if (found)
-            return status_fail(error, SYNK_INVALID,
-                               "'%.*s' is a worker of '%s' and of '%s': write PROCESS/WORKER", size,
-                               (const char *)text.data, found->id_text, candidate->id_text);
+            return fail_ambiguous(engine, text, error);
         found = candidate;
         *ret_worker = worker;
     }
     if (!found)
-        return status_fail(error, SYNK_NOT_FOUND, "there is no unit '%.*s'", size,
-                           (const char *)text.data);
+        return unit_fail_unknown(engine, text, error);
     *ret_unit = found;
     return SYNK_OK;
 }

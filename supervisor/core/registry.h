@@ -28,7 +28,11 @@ void unit_encode(const struct engine *engine, const struct unit *unit, bool with
 void execution_add(struct execution *execution, int64_t took_ms);
 void execution_encode(const struct execution *execution, struct buf *out);
 void execution_decode(struct execution *execution, struct synk_bytes bytes);
-/* "P", "P/W", or a worker's bare id where only one process has it. */
+/* SYNK_NOT_FOUND with the nearest name there is. */
+enum synk_status unit_fail_unknown(const struct engine *engine, struct synk_bytes text,
+                                   struct synk_error *error);
+/* "P", "P/W", or a worker's bare id where only one process has it; SYNK_REFUSED where several have,
+ * SYNK_NOT_FOUND where none has. */
 enum synk_status unit_resolve(struct engine *engine, struct synk_bytes text, struct unit **ret_unit,
                               uint32_t *ret_worker, struct synk_error *error);
 

@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/definition_supported.h"
 #include "proto/pack.h"
 #include "proto/value.h"
+#include "supervisor/core/offers.h"
 #include "supervisor/core/registry.h"
 #include "supervisor/core/requests.h"
 #include "supervisor/core/schedule.h"
@@ -213,19 +215,18 @@ static void check_hooks(struct engine *engine, const struct definition_set *set,
     }
 }
 
-static bool any_host_offers(struct engine *engine, const char *function, bool *ret_any_host)
+static void check_function(struct engine *engine, const struct definition *definition,
+                           const struct worker_def *worker, struct buf *warnings)
 {
-    *ret_any_host = false;
-    for (size_t h = 0; h < engine->host_count; h++) {
-        const struct host *host = engine->hosts[h];
-        if (!host || !host->synced)
-            continue;
-        *ret_any_host = true;
-        for (uint32_t i = 0; i < host->function_count; i++)
-            if (strcmp(host->functions[i], function) == 0)
-                return true;
-    }
-    return false;
+    struct synk_bytes function = bytes_str(worker->worker->function);
+    bool any_host;
+    if (offers_any(engine, function, &any_host) || !any_host)
+        return;
+    bool is_member = definition->kind == UNIT_PROCESS;
+    buf_printf(warnings, "'%s%s%s': no connected host offers '%s'", definition->id,
+               is_member ? "/" : "", is_member ? worker->id : "", worker->worker->function);
+    offers_append_reason(engine, function, warnings);
+    buf_append(warnings, "\n", 1);
 }
 
 static void collect_warnings(struct engine *engine, const struct definition_set *set,
@@ -245,13 +246,10 @@ static void collect_warnings(struct engine *engine, const struct definition_set 
                 check_hooks(engine, set, worker->id, &worker->unit->on_complete, warnings);
                 check_hooks(engine, set, worker->id, &worker->unit->on_error, warnings);
             }
-            bool any_host;
             if (worker->worker == last)
                 continue;
             last = worker->worker;
-            if (!any_host_offers(engine, last->function, &any_host) && any_host)
-                buf_printf(warnings, "'%s': no connected host offers '%s'\n", worker->id,
-                           last->function);
+            check_function(engine, definition, worker, warnings);
         }
     }
 }
@@ -287,40 +285,6 @@ static void reply_apply(struct engine *engine, const struct request *request,
     reply_close(engine, request);
 }
 
-static enum synk_status unsupported(const struct definition *definition, const char *worker,
-                                    const char *field, const char *instead,
-                                    struct synk_error *error)
-{
-    return status_fail(error, SYNK_UNSUPPORTED,
-                       "unit '%s'%s%s%s: '%s' is not supported by this version: %s", definition->id,
-                       worker ? ", worker '" : "", worker ? worker : "", worker ? "'" : "", field,
-                       instead);
-}
-
-/* What the language has and this engine does not do is refused, never passed over. */
-static enum synk_status check_supported(const struct definition *definition,
-                                        struct synk_error *error)
-{
-    const struct process_options *process = &definition->process;
-    if (definition->unit->cron)
-        return unsupported(definition, NULL, "cron", "use intervalMs", error);
-    if (definition->is_graph && process->max_parallel)
-        return unsupported(definition, NULL, "maxParallel", "not where dependsOn is used", error);
-    if (definition->is_graph && process->max_failures)
-        return unsupported(definition, NULL, "maxFailures", "not where dependsOn is used", error);
-    for (uint32_t i = 0; i < definition->worker_count; i++) {
-        const struct worker_def *worker = &definition->workers[i];
-        if (worker->worker->uses_count)
-            return unsupported(definition, worker->id, "uses", "use slots, or maxParallel", error);
-        if (definition->kind == UNIT_PROCESS &&
-            (worker->unit->cron || worker->unit->interval_ms || worker->unit->run_on_start ||
-             worker->unit->run_on_milestone || worker->unit->max_runs))
-            return unsupported(definition, worker->id, "a schedule",
-                               "give it to the process, or to a worker of its own", error);
-    }
-    return SYNK_OK;
-}
-
 /* What no validator of one document can see. */
 static enum synk_status check_set(const struct definition_set *set, struct synk_error *error)
 {
@@ -328,9 +292,9 @@ static enum synk_status check_set(const struct definition_set *set, struct synk_
         const struct definition *definition = set->units[i];
         if (strcmp(definition->id, "pool") == 0)
             return status_fail(error, SYNK_INVALID, "'pool' is the reserved id of the task pool");
-        enum synk_status status = check_supported(definition, error);
-        if (status)
-            return status;
+        struct unsupported what;
+        if (!definition_is_supported(definition, &what))
+            return definition_fail_unsupported(definition, &what, "", error);
     }
     return SYNK_OK;
 }

@@ -13,12 +13,34 @@
 #include "supervisor/core/requests_retry.h"
 #include "supervisor/core/run.h"
 
+/* There is no such run: what there is instead. */
+static enum synk_status fail_no_run(const struct engine *engine, struct synk_bytes text,
+                                    struct synk_bytes unit_id, const struct unit *unit,
+                                    struct synk_error *error)
+{
+    int size = (int)(text.size > 300 ? 300 : text.size);
+    const char *data = text.data;
+    struct synk_error inner = {0};
+    if (!unit) {
+        unit_fail_unknown(engine, unit_id, &inner);
+        return status_fail(error, SYNK_NOT_FOUND, "there is no run '%.*s': %s", size, data,
+                           inner.text);
+    }
+    if (!unit->last_number)
+        return status_fail(error, SYNK_NOT_FOUND, "there is no run '%.*s': '%s' has not run yet",
+                           size, data, unit->id_text);
+    return status_fail(error, SYNK_NOT_FOUND, "there is no run '%.*s': the last one is %s#%llu",
+                       size, data, unit->id_text, (unsigned long long)unit->last_number);
+}
+
 enum synk_status run_name_parse(struct engine *engine, struct synk_bytes text,
                                 struct run_name *ret_name, struct synk_error *error)
 {
     const char *hash = text.size ? memrchr(text.data, '#', text.size) : NULL;
     if (!hash)
-        return status_fail(error, SYNK_INVALID, "a run is named UNIT#N or UNIT#last");
+        return status_fail(
+            error, SYNK_INVALID, "'%.*s' is not a run: a run is named UNIT#N or UNIT#last",
+            (int)(text.size > 300 ? 300 : text.size), text.size ? (const char *)text.data : "");
     struct synk_bytes head = bytes_of(text.data, (size_t)(hash - (const char *)text.data));
     struct synk_bytes tail = bytes_of(hash + 1, text.size - head.size - 1);
     struct synk_bytes unit_id = head;
@@ -27,8 +49,7 @@ enum synk_status run_name_parse(struct engine *engine, struct synk_bytes text,
         unit_id.size = (size_t)(slash - (const char *)head.data);
     struct unit *unit = unit_find(engine, unit_id);
     if (!unit)
-        return status_fail(error, SYNK_NOT_FOUND, "there is no run '%.*s'",
-                           (int)(text.size > 300 ? 300 : text.size), (const char *)text.data);
+        return fail_no_run(engine, text, unit_id, NULL, error);
     uint64_t number = 0;
     if (bytes_equal(tail, bytes_str("last"))) {
         number = unit->last_number;
@@ -45,13 +66,14 @@ enum synk_status run_name_parse(struct engine *engine, struct synk_bytes text,
         for (size_t i = 0; i < tail.size; i++) {
             char digit = ((const char *)tail.data)[i];
             if (digit < '0' || digit > '9' || i > 17)
-                return status_fail(error, SYNK_INVALID, "a run is named UNIT#N or UNIT#last");
+                return status_fail(
+                    error, SYNK_INVALID, "'%.*s' is not a run: a run is named UNIT#N or UNIT#last",
+                    (int)(text.size > 300 ? 300 : text.size), (const char *)text.data);
             number = number * 10 + (uint64_t)(digit - '0');
         }
     }
     if (!number || number > unit->last_number)
-        return status_fail(error, SYNK_NOT_FOUND, "there is no run '%.*s'",
-                           (int)(text.size > 300 ? 300 : text.size), (const char *)text.data);
+        return fail_no_run(engine, text, unit_id, unit, error);
     *ret_name = (struct run_name){run_find_number(engine, unit, number), unit, number, head};
     return SYNK_OK;
 }

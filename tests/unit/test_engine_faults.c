@@ -364,6 +364,11 @@ static void a_wait_for_a_run_of_before_the_restart_is_answered_by_its_end(void)
     uint64_t unknown = fixture_ask(&f, 1, MSG_WAIT, "{\"run\":\"w#9\"}");
     fixture_input(&f, (struct input){.kind = INPUT_RUN_LOADED, .token = f.query.token});
     CU_ASSERT_TRUE(fixture_reply_has(&f, unknown, "no run 'w#9'"));
+    uint64_t unreadable = fixture_ask(&f, 1, MSG_WAIT, "{\"run\":\"w#9\"}");
+    fixture_input(&f, (struct input){.kind = INPUT_RUN_LOADED,
+                                     .token = f.query.token,
+                                     .text = bytes_str("store 'x': disk I/O error")});
+    CU_ASSERT_TRUE(fixture_reply_has(&f, unreadable, "store 'x': disk I/O error"));
     fixture_fini(&f);
 }
 
@@ -580,6 +585,70 @@ static void hosts_without_the_function_get_nothing(void)
     fixture_fini(&f);
 }
 
+static void an_error_about_a_name_tells_what_there_is(void)
+{
+    static const struct {
+        uint16_t type;
+        const char *request, *status, *text;
+    } cases[] = {
+        {MSG_RUN, "{\"unit\":\"nigthly\"}", "not-found", "did you mean 'nightly'?"},
+        {MSG_RUN, "{\"unit\":\"load\"}", "refused", "write one of 'nightly/load', 'weekly/load'"},
+        {MSG_RUN, "{\"unit\":\"nightly/laod\"}", "not-found", "did you mean 'load'?"},
+        {MSG_SHOW, "{\"id\":\"nightly#1\"}", "not-found", "'nightly' has not run yet"},
+        {MSG_SHOW, "{\"id\":\"weekly#7\"}", "not-found", "the last one is weekly#1"},
+        {MSG_SHOW, "{\"id\":\"weekl#1\"}", "not-found", "did you mean 'weekly'?"},
+        {MSG_EXPLAIN, "{\"run\":\"weekly\"}", "invalid", "'weekly' is not a run"},
+        {MSG_EXPLAIN, "{\"run\":\"weekly#1\",\"worker\":\"laod\"}", "not-found",
+         "did you mean 'load'?"},
+        {MSG_EXPLAIN, "{\"run\":\"weekly#1\",\"worker\":\"zzz\"}", "not-found",
+         "weekly#1 has no worker 'zzz': it has load, check"},
+    };
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 4);
+    fixture_apply(&f, "{\"processes\":[{\"id\":\"nightly\",\"workers\":[{\"id\":\"load\","
+                      "\"run\":\"t.ok\"}]},{\"id\":\"weekly\",\"workers\":[{\"id\":\"load\","
+                      "\"run\":\"t.ok\"},{\"id\":\"check\",\"run\":\"t.ok\"}]}]}");
+    fixture_start(&f, "{\"unit\":\"weekly\"}");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint64_t asked = fixture_ask(&f, 1, cases[i].type, cases[i].request);
+        CU_ASSERT_TRUE(fixture_reply_has(&f, asked, cases[i].status));
+        CU_ASSERT_TRUE(fixture_reply_has(&f, asked, cases[i].text));
+    }
+    fixture_fini(&f);
+}
+
+static void a_refused_plugin_is_named_where_its_function_is_missing(void)
+{
+    static const struct refused_plugin_text refused = {{"gpu", 3}, {"chmod go-w", 10}};
+    struct synk_bytes functions[] = {bytes_str("exec"), bytes_str("cpu.train")};
+    struct msg_hello hello = {.name = bytes_str("h"),
+                              .instance = 7,
+                              .slots = 1,
+                              .version = bytes_str("1"),
+                              .functions = functions,
+                              .function_count = 2,
+                              .refused = &refused,
+                              .refused_count = 1};
+    struct buf body = {0};
+    struct fixture f;
+    fixture_init(&f);
+    msg_hello_encode(&hello, &body);
+    fixture_host_send(&f, 1, MSG_HELLO, 0, &body);
+    fixture_sync(&f, 1, NULL, 0);
+    uint64_t asked = fixture_apply(&f, "{\"workers\":[{\"id\":\"w\",\"run\":\"gpu.train\"},"
+                                       "{\"id\":\"v\",\"run\":\"cpu.tran\"}]}");
+    CU_ASSERT_TRUE(
+        fixture_reply_has(&f, asked, "plugin 'gpu' was refused by host 'h': chmod go-w"));
+    CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "did you mean 'cpu.train'?"));
+    fixture_start(&f, "{\"unit\":\"w\"}");
+    asked = fixture_ask(&f, 1, MSG_EXPLAIN, "{\"run\":\"w#1\"}");
+    CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "was refused by host 'h': chmod go-w"));
+    asked = fixture_ask(&f, 1, MSG_LIST, "{\"what\":\"hosts\"}");
+    CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "chmod go-w"));
+    fixture_fini(&f);
+}
+
 /* One scenario with most kinds of input. */
 static void play(struct fixture *f)
 {
@@ -646,6 +715,8 @@ int main(int argc, char **argv)
         CASE(an_isolated_worker_is_adopted),
         CASE(garbage_is_counted_and_dropped),
         CASE(hosts_without_the_function_get_nothing),
+        CASE(an_error_about_a_name_tells_what_there_is),
+        CASE(a_refused_plugin_is_named_where_its_function_is_missing),
         CASE(equal_inputs_give_equal_effects),
         {NULL, NULL},
     };

@@ -105,7 +105,9 @@ static void encode_body(enum body_kind kind, struct buf *out)
 {
     static const struct synk_bytes functions[] = {{"exec", 4}, {"media.publish", 13}};
     static const struct synk_bytes tags[] = {{"gpu", 3}};
-    struct msg_hello hello = {S("local"), UINT64_MAX, 8, 4711, S("0.1.0"), functions, 2, tags, 1};
+    static const struct refused_plugin_text refused[] = {{{"old", 3}, {"plugin ABI 0", 12}}};
+    struct msg_hello hello = {S("local"), UINT64_MAX, 8, 4711,    S("0.1.0"), functions,
+                              2,          tags,       1, refused, 1};
     struct msg_welcome welcome = {1000, 10000};
     struct msg_attempt attempts[] = {
         {.id = {1, 2, 3, 4}, .phase = PHASE_RUNNING, .at = 5},
@@ -248,6 +250,9 @@ static void round_trips(void)
             CU_ASSERT_FATAL(got.hello.function_count == 2 && got.hello.tag_count == 1);
             CU_ASSERT(bytes_equal(got.hello.functions[1], S("media.publish")));
             CU_ASSERT(bytes_equal(got.hello.tags[0], S("gpu")));
+            CU_ASSERT_FATAL(got.hello.refused_count == 1);
+            CU_ASSERT(bytes_equal(got.hello.refused[0].name, S("old")));
+            CU_ASSERT(bytes_equal(got.hello.refused[0].reason, S("plugin ABI 0")));
         } else if (kind == BODY_WELCOME) {
             CU_ASSERT(got.welcome.heartbeat_ms == 1000 && got.welcome.silence_ms == 10000);
         } else if (kind == BODY_REPORT) {

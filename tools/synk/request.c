@@ -104,12 +104,13 @@ bool text_is(struct synk_bytes text, const char *expected)
     return bytes_equal(text, bytes_str(expected));
 }
 
-/* A file that cannot be read is wrong usage, not a refusal of the supervisor. */
+/* A file that cannot be read, or asks for what this version does not do, is wrong usage, not a
+ * refusal of the supervisor. */
 static int fail_load(struct synk_error *error)
 {
     int code = exit_of(error->status);
     fail_error(error);
-    return error->status == SYNK_IO ? EXIT_USAGE : code;
+    return error->status == SYNK_IO || error->status == SYNK_UNSUPPORTED ? EXIT_USAGE : code;
 }
 
 int check_files(char **files, int count)
