@@ -305,6 +305,9 @@ void requests_loaded(struct engine *engine, const struct input *input)
     struct synk_error error = {0};
     if (synk_document_decode(buf_bytes(&loading->body), &document, &error)) {
         request_error(engine, &loading->request, &error);
+    } else if (!input->record_count && input->text.size) {
+        request_fail(engine, &loading->request, SYNK_IO, 0, "%.*s", (int)input->text.size,
+                     (const char *)input->text.data);
     } else if (!input->record_count) {
         struct synk_bytes label = bytes_of(NULL, 0);
         value_get_string(synk_document_root(document), "run", 4096, &label);

@@ -74,6 +74,8 @@ struct outgoing *bus_hold(struct bus *bus, enum socket socket, uint32_t peer,
                           struct msg_header header, struct synk_bytes body);
 /* Sends what bus_hold kept, with its third frame, and gives it up; also when its peer has gone. */
 void bus_fill(struct bus *bus, struct outgoing *held, struct synk_bytes values);
+/* Gives up what bus_hold kept without sending it; what waits behind it goes on. */
+void bus_drop(struct bus *bus, struct outgoing *held);
 
 /* `topic` without its NUL. Body is `prefix` and `items`, one behind the other. */
 void bus_publish(struct bus *bus, struct synk_bytes topic, struct msg_header header,

@@ -25,7 +25,8 @@ struct outgoing {
     uint32_t peer;
     size_t size;
     int frame_count;
-    bool is_held;   /* waits for bus_fill */
+    bool is_held;   /* waits for bus_fill or bus_drop */
+    bool is_void;   /* given up: not sent when its turn comes */
     bool is_orphan; /* its peer has gone */
 };
 
@@ -179,6 +180,10 @@ static bool flush_peer(struct bus *bus, enum socket socket, uint32_t number)
     struct bus_router *router = &bus->routers[socket];
     struct peer *peer = peers_get(&router->peers, number);
     while (peer->first && !peer->first->is_held) {
+        if (peer->first->is_void) {
+            outgoing_free(outbox_pop(bus, peer));
+            continue;
+        }
         enum attempt attempt =
             try_send(router, peer, peer->first->frames, peer->first->frame_count);
         if (attempt == FULL)
@@ -281,5 +286,17 @@ void bus_fill(struct bus *bus, struct outgoing *held, struct synk_bytes values)
     struct peer *peer = peers_get(&bus->routers[held->socket].peers, held->peer);
     peer->outbox_bytes += values.size;
     bus->outbox_bytes += values.size;
+    flush_peer(bus, held->socket, held->peer);
+}
+
+void bus_drop(struct bus *bus, struct outgoing *held)
+{
+    assert(held->is_held);
+    if (held->is_orphan) {
+        outgoing_free(held);
+        return;
+    }
+    held->is_held = false;
+    held->is_void = true;
     flush_peer(bus, held->socket, held->peer);
 }

@@ -64,7 +64,8 @@ void config_print_help(FILE *out)
           "\n"
           "Exit status: 0 after a shutdown; 1 could not start; 2 wrong usage; 4 a supervisor "
           "already\n"
-          "runs there; 70 stopped by a failed write, to recover at the next start.\n",
+          "runs there; 70 stopped by a failed write or read of the state, to recover\n"
+          "at the next start.\n",
           out);
 }
 

@@ -1,11 +1,12 @@
 /*
  * The third frame of a dispatch: the results that its tasks take as input, in the order of the
  * refs. What the cache does not have is asked of the store; meanwhile the message keeps its place
- * in the order of its peer.
+ * in the order of its peer. Invariant: a task is sent with what its parents came to, or not at all.
  */
 #include <stdlib.h>
 
 #include "proto/pack.h"
+#include "supervisor/shell/log.h"
 #include "supervisor/shell/shell.h"
 
 struct gathering {
@@ -63,10 +64,31 @@ static void complete(struct gathering *gathering)
     gathering_free(gathering);
 }
 
-static void on_values(void *context, const struct synk_bytes *values, size_t count)
+/* A run ends, and is removed, only when each of its dispatched tasks was told of by its host, or when
+ * the host was lost; this host was told nothing yet, so it was lost. Then it gave back everything in
+ * the message, and has to say hello again before it is given more: nobody waits for this one. */
+static void drop(struct gathering *gathering, const struct synk_error *error)
+{
+    log_line(LOG_WARN, "a dispatch to a lost host is dropped", log_text("why", error->text));
+    bus_drop(&gathering->shell->bus, gathering->held);
+    gathering_free(gathering);
+}
+
+static void on_values(void *context, enum synk_status status, const struct synk_error *error,
+                      const struct synk_bytes *values, size_t count)
 {
     struct gathering *gathering = context;
     gathering->shell->questions--;
+    if (status == SYNK_NOT_FOUND) {
+        drop(gathering, error);
+        return;
+    }
+    if (status) {
+        /* A new start reads it again; going on would run tasks on inputs that are not theirs. */
+        log_line(LOG_ERROR, "reading failed; stopping to recover from what is saved",
+                 log_text("status", synk_status_name(status)), log_text("error", error->text));
+        _Exit(70);
+    }
     for (size_t i = 0; i < count; i++) {
         gathering->values[gathering->positions[i]] = blob_new(values[i]);
         results_put(&gathering->shell->results, gathering->missing[i], values[i]);

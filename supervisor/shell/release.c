@@ -97,7 +97,8 @@ static void on_answer(void *context, const struct query *query, const struct sto
         answer_client(shell, query, answer);
         return;
     }
-    if (answer->status)
+    bool is_unreadable = answer->status && answer->status != SYNK_NOT_FOUND;
+    if (is_unreadable)
         log_line(LOG_WARN, "a run could not be loaded", log_int("run", (int64_t)query->run),
                  log_text("error", answer->error.text));
     struct input input = {
@@ -105,6 +106,7 @@ static void on_answer(void *context, const struct query *query, const struct sto
         .token = query->token,
         .records = answer->status ? NULL : answer->records,
         .record_count = answer->status ? 0 : answer->record_count,
+        .text = bytes_str(is_unreadable ? answer->error.text : ""),
     };
     shell_step(shell, &input);
 }

@@ -26,10 +26,10 @@ struct store_ops {
     enum synk_status (*query)(void *backend, const struct query *query, struct arena *arena,
                               struct buf *body, struct store_answer *answer,
                               struct synk_error *error);
-    /* A value that cannot be read is left empty, and makes the next commit fail: whoever was given
-     * it wrongly must not be able to record what came of it. */
-    void (*values)(void *backend, const struct value_ref *refs, size_t count, struct arena *arena,
-                   struct synk_bytes *ret_values);
+    /* As store_values_done says. */
+    enum synk_status (*values)(void *backend, const struct value_ref *refs, size_t count,
+                               struct arena *arena, struct synk_bytes *ret_values,
+                               struct synk_error *error);
     /* A bounded piece of upkeep between jobs, when the last one's answer is on its way; `idle`: no
      * job waits. Whether it is worth calling again while none comes. */
     bool (*upkeep)(void *backend, bool idle);

@@ -110,63 +110,11 @@ uint32_t sqlite_page_rows(uint32_t asked)
     return asked == 0 || asked > LIMIT_PAGE_ROWS ? LIMIT_PAGE_ROWS : asked;
 }
 
-/* The single integer that a query answers. */
-static enum synk_status get_number(struct sqlite *sqlite, const char *sql, int64_t *ret_number,
-                                   struct synk_error *error)
-{
-    sqlite3_stmt *statement = NULL;
-    enum synk_status status = SYNK_OK;
-    if (sqlite3_prepare_v2(sqlite->db, sql, -1, &statement, NULL) == SQLITE_OK &&
-        sqlite3_step(statement) == SQLITE_ROW)
-        *ret_number = sqlite3_column_int64(statement, 0);
-    else
-        status = sqlite_fail(sqlite, "opening it", error);
-    sqlite3_finalize(statement);
-    return status;
-}
-
 static enum synk_status execute(struct sqlite *sqlite, const char *sql, struct synk_error *error)
 {
     if (sqlite3_exec(sqlite->db, sql, NULL, NULL, NULL) == SQLITE_OK)
         return SYNK_OK;
     return sqlite_fail(sqlite, "opening it", error);
-}
-
-/* Refuses what is not ours or is newer than us, before anything is written. */
-static enum synk_status check_file(struct sqlite *sqlite, int64_t *ret_version,
-                                   struct synk_error *error)
-{
-    int64_t version = 0, application = 0, tables = 0;
-    enum synk_status status = get_number(sqlite, "PRAGMA user_version", &version, error);
-    if (status == SYNK_OK)
-        status = get_number(sqlite, "PRAGMA application_id", &application, error);
-    if (status == SYNK_OK)
-        status = get_number(sqlite, "SELECT count(*) FROM sqlite_master", &tables, error);
-    if (status != SYNK_OK)
-        return status;
-    if (application != SQLITE_APPLICATION_ID && (tables > 0 || version != 0))
-        return status_fail(error, SYNK_CORRUPT,
-                           "store '%s': a database of another program; name another file",
-                           sqlite_name(sqlite));
-    if (version > SQLITE_SCHEMA_VERSION)
-        return status_fail(error, SYNK_UNSUPPORTED,
-                           "store '%s': its schema is version %lld, this program knows up to %d; "
-                           "use the newer program",
-                           sqlite_name(sqlite), (long long)version, SQLITE_SCHEMA_VERSION);
-    *ret_version = version;
-    return SYNK_OK;
-}
-
-static enum synk_status create_schema(struct sqlite *sqlite, struct synk_error *error)
-{
-    enum synk_status status = execute(sqlite, "BEGIN EXCLUSIVE", error);
-    if (status == SYNK_OK)
-        status = execute(sqlite, sqlite_schema, error);
-    if (status == SYNK_OK)
-        status = execute(sqlite, "COMMIT", error);
-    if (status != SYNK_OK && !sqlite3_get_autocommit(sqlite->db))
-        sqlite3_exec(sqlite->db, "ROLLBACK", NULL, NULL, NULL);
-    return status;
 }
 
 static int count_wal_pages(void *context, sqlite3 *db, const char *name, int pages)
@@ -189,7 +137,7 @@ static enum synk_status prepare(struct sqlite *sqlite, int64_t max_pages, struct
                                       "PRAGMA mmap_size=0;",
                                       error);
     if (status == SYNK_OK)
-        status = check_file(sqlite, &version, error);
+        status = sqlite_check_file(sqlite, &version, error);
     if (status == SYNK_OK)
         status = execute(sqlite,
                          "PRAGMA journal_mode=WAL;"
@@ -204,8 +152,8 @@ static enum synk_status prepare(struct sqlite *sqlite, int64_t max_pages, struct
         snprintf(sql, sizeof(sql), "PRAGMA max_page_count=%lld", (long long)max_pages);
         status = execute(sqlite, sql, error);
     }
-    if (status == SYNK_OK && version == 0)
-        status = create_schema(sqlite, error);
+    if (status == SYNK_OK)
+        status = sqlite_migrate(sqlite, version, error);
     /* Takes the lock now, also where there was nothing to create. */
     if (status == SYNK_OK)
         status = execute(sqlite, "BEGIN EXCLUSIVE; COMMIT;", error);

@@ -12,7 +12,6 @@
 #include "supervisor/store/backend.h"
 
 enum {
-    SQLITE_SCHEMA_VERSION = 1,
     /* PRAGMA application_id: "Synk". */
     SQLITE_APPLICATION_ID = 0x53796e6b,
     RECORD_KINDS = RECORD_ATTEMPT + 1,
@@ -70,8 +69,10 @@ enum statement {
     STATEMENTS,
 };
 extern const char *const sqlite_sql[STATEMENTS];
-/* Creates version 1 from nothing, in one transaction's statements. */
-extern const char sqlite_schema[];
+/* sqlite_schema.c: the version of the tables that this program works on, PRAGMA user_version of a
+ * file, and the statements that bring it there from each earlier one: [N - 1] from N - 1 to N. */
+extern const int sqlite_schema_version;
+extern const char *const sqlite_migrations[];
 /* The table of each kind, and how many of its first columns are the key. */
 struct sqlite_table {
     const char *name;
@@ -117,6 +118,12 @@ int sqlite_run(sqlite3_stmt *statement);
 int sqlite_bind_text(sqlite3_stmt *statement, int index, struct synk_bytes text);
 int sqlite_bind_blob(sqlite3_stmt *statement, int index, struct synk_bytes blob);
 
+/* sqlite_migrate.c: refuses what is not ours or is newer than us, before anything is written. */
+enum synk_status sqlite_check_file(struct sqlite *sqlite, int64_t *ret_version,
+                                   struct synk_error *error);
+/* Brings the file from `version` (0: empty) to ours, wholly or not at all. */
+enum synk_status sqlite_migrate(struct sqlite *sqlite, int64_t version, struct synk_error *error);
+
 enum synk_status sqlite_commit(void *backend, const struct batch *batch, struct synk_error *error);
 /* sqlite_retain.c: removes what may go, in slices that take some ten milliseconds each. */
 /* Reads what an earlier life left to do. An SQLite code, like those below. */
@@ -135,8 +142,9 @@ enum synk_status sqlite_load(void *backend, void (*each)(void *, const struct re
 enum synk_status sqlite_query(void *backend, const struct query *query, struct arena *arena,
                               struct buf *body, struct store_answer *answer,
                               struct synk_error *error);
-void sqlite_values(void *backend, const struct value_ref *refs, size_t count, struct arena *arena,
-                   struct synk_bytes *ret_values);
+enum synk_status sqlite_values(void *backend, const struct value_ref *refs, size_t count,
+                               struct arena *arena, struct synk_bytes *ret_values,
+                               struct synk_error *error);
 
 /* sqlite_rows.c: the current row of a statement whose columns are the table's, in order. NULL, or
  * what is wrong with it. Bytes point into the row: good until the next step. */

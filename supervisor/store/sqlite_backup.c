@@ -24,10 +24,13 @@ static enum synk_status fail_path(struct synk_error *error, const char *doing, c
     return status_fail(error, status, "backup: %s '%s': %s", doing, path, strerror(errno));
 }
 
-static enum synk_status fail_copy(sqlite3 *target, const char *path, struct synk_error *error)
+/* SQLite keeps the reason with the target, whichever of the two failed. */
+static enum synk_status fail_copy(const struct sqlite *sqlite, sqlite3 *target, int code,
+                                  const char *path, struct synk_error *error)
 {
-    return status_fail(error, SYNK_IO, "backup: cannot write '%s': %s", path,
-                       sqlite3_errmsg(target));
+    bool is_known = sqlite3_errcode(target) == code;
+    return status_fail(error, SYNK_IO, "backup: cannot copy '%s' to '%s': %s", sqlite_name(sqlite),
+                       path, is_known ? sqlite3_errmsg(target) : sqlite3_errstr(code));
 }
 
 /* Copies page by page into the empty file at `path`. */
@@ -44,13 +47,16 @@ static enum synk_status copy_pages(struct sqlite *sqlite, const char *path,
     sqlite3_backup *backup =
         code == SQLITE_OK ? sqlite3_backup_init(target, "main", sqlite->db, "main") : NULL;
     if (backup) {
-        sqlite3_backup_step(backup, -1);
+        int copied = sqlite3_backup_step(backup, -1);
         code = sqlite3_backup_finish(backup);
+        /* A copy that stopped early is not told of by the end alone. */
+        if (code == SQLITE_OK && copied != SQLITE_DONE)
+            code = copied;
     } else if (code == SQLITE_OK) {
         code = sqlite3_errcode(target);
     }
     if (code != SQLITE_OK)
-        status = fail_copy(target, path, error);
+        status = fail_copy(sqlite, target, code, path, error);
     sqlite3_close(target);
     return status;
 }

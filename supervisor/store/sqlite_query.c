@@ -205,25 +205,63 @@ enum synk_status sqlite_query(void *backend, const struct query *query, struct a
     return status_fail(error, SYNK_UNSUPPORTED, "a question of kind %d", query->kind);
 }
 
-void sqlite_values(void *backend, const struct value_ref *refs, size_t count, struct arena *arena,
-                   struct synk_bytes *ret_values)
+static enum synk_status fail_values(struct sqlite *sqlite, struct synk_error *error)
 {
-    struct sqlite *sqlite = backend;
-    for (size_t i = 0; i < count; i++) {
-        sqlite3_stmt *statement = sqlite_statement(sqlite, STATEMENT_GET_RESULT);
-        int code = SQLITE_ERROR;
-        if (statement) {
-            sqlite3_bind_int64(statement, 1, (int64_t)refs[i].run);
-            sqlite3_bind_int64(statement, 2, refs[i].task);
-            code = sqlite3_step(statement);
-        }
-        if (code == SQLITE_ROW && sqlite3_column_bytes(statement, 0))
-            ret_values[i] = arena_copy(arena, bytes_of(sqlite3_column_blob(statement, 0),
-                                                       (size_t)sqlite3_column_bytes(statement, 0)));
-        else if (code != SQLITE_ROW && code != SQLITE_DONE && sqlite->broken.status == SYNK_OK) {
-            sqlite_fail(sqlite, "reading a result", &sqlite->broken);
-            sqlite->broken.status = SYNK_IO;
-        }
-        sqlite3_reset(statement);
+    struct synk_error why;
+    enum synk_status status = sqlite_fail(sqlite, "reading a result", &why);
+    /* What a task was given wrongly must not be recorded: nothing more is. */
+    if (sqlite->broken.status == SYNK_OK) {
+        sqlite->broken = why;
+        sqlite->broken.status = SYNK_IO;
     }
+    *error = why;
+    return status == SYNK_CORRUPT ? SYNK_CORRUPT : (error->status = SYNK_IO);
+}
+
+/* A task without a row has no result; where its run has no row either, it was removed. */
+static enum synk_status check_run(struct sqlite *sqlite, uint64_t run, struct synk_error *error)
+{
+    sqlite3_stmt *statement = sqlite_statement(sqlite, STATEMENT_GET_RUN_STATUS);
+    int code = SQLITE_ERROR;
+    if (statement) {
+        sqlite3_bind_int64(statement, 1, (int64_t)run);
+        code = sqlite3_step(statement);
+    }
+    if (code != SQLITE_ROW && code != SQLITE_DONE)
+        return fail_values(sqlite, error);
+    sqlite3_reset(statement);
+    if (code == SQLITE_ROW)
+        return SYNK_OK;
+    return status_fail(error, SYNK_NOT_FOUND, "run number %llu is not kept any more",
+                       (unsigned long long)run);
+}
+
+static enum synk_status get_value(struct sqlite *sqlite, const struct value_ref *ref,
+                                  struct arena *arena, struct synk_bytes *ret_value,
+                                  struct synk_error *error)
+{
+    sqlite3_stmt *statement = sqlite_statement(sqlite, STATEMENT_GET_RESULT);
+    int code = SQLITE_ERROR;
+    if (statement) {
+        sqlite3_bind_int64(statement, 1, (int64_t)ref->run);
+        sqlite3_bind_int64(statement, 2, ref->task);
+        code = sqlite3_step(statement);
+    }
+    if (code != SQLITE_ROW && code != SQLITE_DONE)
+        return fail_values(sqlite, error);
+    size_t size = code == SQLITE_ROW ? (size_t)sqlite3_column_bytes(statement, 0) : 0;
+    if (size)
+        *ret_value = arena_copy(arena, bytes_of(sqlite3_column_blob(statement, 0), size));
+    sqlite3_reset(statement);
+    return code == SQLITE_ROW ? SYNK_OK : check_run(sqlite, ref->run, error);
+}
+
+enum synk_status sqlite_values(void *backend, const struct value_ref *refs, size_t count,
+                               struct arena *arena, struct synk_bytes *ret_values,
+                               struct synk_error *error)
+{
+    enum synk_status status = SYNK_OK;
+    for (size_t i = 0; i < count && status == SYNK_OK; i++)
+        status = get_value(backend, &refs[i], arena, &ret_values[i], error);
+    return status;
 }

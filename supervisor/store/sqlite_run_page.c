@@ -181,28 +181,43 @@ static struct synk_bytes index_text(struct page *page, uint32_t index)
     return arena_copy(page->arena, bytes_str(text));
 }
 
-/* The name of a task's worker where neither its row nor the live task has it. */
-static struct synk_bytes worker_name(struct page *page, uint32_t index)
+/* The name that the run's version of its definition gives the worker; empty where it has none. */
+static enum synk_status find_worker(struct page *page, uint32_t index, struct synk_bytes *ret_name,
+                                    struct synk_error *error)
 {
     const struct run_record *run = page->run;
-    struct synk_bytes name = {NULL, 0};
-    if (run->worker.size)
-        return run->worker;
     sqlite3_stmt *statement = sqlite_statement(page->sqlite, STATEMENT_GET_WORKER);
-    if (statement && !run->spec.size) {
+    int code = SQLITE_ERROR;
+    if (statement) {
         sqlite_bind_text(statement, 1, run->unit);
         sqlite3_bind_int64(statement, 2, run->version);
         sqlite3_bind_int64(statement, 3, index);
-        struct record record;
-        if (sqlite3_step(statement) == SQLITE_ROW && !sqlite_row(RECORD_WORKER, statement, &record))
-            name = arena_copy(page->arena, packed_text(record.worker.body, "id"));
-        sqlite3_reset(statement);
+        code = sqlite3_step(statement);
     }
-    if (name.size)
-        return name;
+    if (code != SQLITE_ROW && code != SQLITE_DONE)
+        return sqlite_fail(page->sqlite, "reading a worker", error);
+    struct record record;
+    if (code == SQLITE_ROW && !sqlite_row(RECORD_WORKER, statement, &record))
+        *ret_name = arena_copy(page->arena, packed_text(record.worker.body, "id"));
+    sqlite3_reset(statement);
+    return SYNK_OK;
+}
+
+/* The name of a task's worker where neither its row nor the live task has it. */
+static enum synk_status worker_name(struct page *page, uint32_t index, struct synk_bytes *ret_name,
+                                    struct synk_error *error)
+{
+    const struct run_record *run = page->run;
+    enum synk_status status = SYNK_OK;
+    *ret_name = run->worker;
+    if (!ret_name->size && !run->spec.size)
+        status = find_worker(page, index, ret_name, error);
+    if (ret_name->size)
+        return status;
     /* A standalone worker is one task with the unit's name; a pool's tasks go by number. */
     bool is_pool = run->spec.size || bytes_equal(run->unit, bytes_str("pool"));
-    return run->task_count == 1 && !is_pool ? run->unit : index_text(page, index);
+    *ret_name = run->task_count == 1 && !is_pool ? run->unit : index_text(page, index);
+    return status;
 }
 
 /* Steps to the next row that decodes. */
@@ -270,9 +285,13 @@ static enum synk_status pack_task(struct page *page, uint32_t index, struct synk
 {
     struct task_record task = merge(page, index);
     struct buf *body = &page->tasks;
+    struct synk_bytes name = task.worker;
+    enum synk_status status = name.size ? SYNK_OK : worker_name(page, index, &name, error);
+    if (status != SYNK_OK)
+        return status;
     pack_map(body, page->query->with_attempts ? 11 : 10);
     pack_key(body, "worker");
-    pack_string(body, task.worker.size ? task.worker : worker_name(page, index));
+    pack_string(body, name);
     pack_key(body, "state");
     pack_cstr(body, task_state_name(task.state));
     pack_key(body, "attempts");

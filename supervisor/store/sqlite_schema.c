@@ -25,7 +25,13 @@ const struct sqlite_table sqlite_tables[RECORD_KINDS] = {
 #undef X
 };
 
-const char sqlite_schema[] =
+/*
+ * How a file becomes what the statements below expect: step N brings version N - 1 to N, and a new
+ * file takes them all. Files out there were made by any prefix of this list, so an entry is never
+ * changed: the next change of a table is one more entry, and columns are added behind the others.
+ */
+const char *const sqlite_migrations[] = {
+    /* 1 */
     "CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB) STRICT, WITHOUT ROWID;"
     "CREATE TABLE units(id TEXT PRIMARY KEY, version INTEGER, enabled INTEGER, paused INTEGER,"
     " last_number INTEGER, success_count INTEGER, run_count INTEGER, last_run_at INTEGER,"
@@ -45,11 +51,6 @@ const char sqlite_schema[] =
     "CREATE INDEX runs_by_unit ON runs(unit);"
     "CREATE INDEX runs_by_number ON runs(unit, number);"
     "CREATE INDEX runs_unfinished ON runs(unit, version) WHERE status < 2;"
-    /* What ended first is removed first; and which versions are needed. */
-    "CREATE INDEX runs_by_end ON runs(ended_at) WHERE status >= 2;"
-    "CREATE INDEX runs_by_version ON runs(unit, version) WHERE version IS NOT NULL;"
-    /* Removed runs whose tasks are still to be removed. */
-    "CREATE TABLE removed_runs(run INTEGER PRIMARY KEY) STRICT;"
     "CREATE TABLE tasks(run INTEGER, task INTEGER, state INTEGER NOT NULL, crashes INTEGER,"
     " attempts INTEGER, epoch INTEGER, worker TEXT, host TEXT, started_at INTEGER,"
     " ended_at INTEGER, due_at INTEGER, exit_status INTEGER, signal INTEGER, user_us INTEGER,"
@@ -82,8 +83,16 @@ const char sqlite_schema[] =
     " datetime(t.ended_at / 1000, 'unixepoch') AS ended,"
     " coalesce(t.exit_status, 0) AS exit_status, t.error AS error, t.reason AS reason,"
     " length(t.result) AS result_bytes FROM tasks t LEFT JOIN runs r ON r.run = t.run;"
-    "PRAGMA application_id = 1400467051;"
-    "PRAGMA user_version = 1;";
+    "PRAGMA application_id = 1400467051;",
+    /* 2: what ended first is removed first; which versions are needed; removed runs whose tasks are
+     * still to be removed (some files of version 1 have these already). Up to which report of a
+     * host everything was applied. */
+    "CREATE INDEX IF NOT EXISTS runs_by_end ON runs(ended_at) WHERE status >= 2;"
+    "CREATE INDEX IF NOT EXISTS runs_by_version ON runs(unit, version) WHERE version IS NOT NULL;"
+    "CREATE TABLE IF NOT EXISTS removed_runs(run INTEGER PRIMARY KEY) STRICT;"
+    "ALTER TABLE hosts ADD COLUMN applied INTEGER;",
+};
+const int sqlite_schema_version = sizeof(sqlite_migrations) / sizeof(*sqlite_migrations);
 
 /* Versions in force and those of unfinished runs. */
 #define NEEDED "SELECT id, version FROM units UNION SELECT unit, version FROM runs WHERE status < 2"
@@ -99,7 +108,7 @@ const char *const sqlite_sql[STATEMENTS] = {
     [STATEMENT_PUT + RECORD_UNIT] = "REPLACE INTO units VALUES(?,?,?,?,?,?,?,?,?,?,?)",
     [STATEMENT_PUT + RECORD_DEFINITION] = "REPLACE INTO definitions VALUES(?,?,?,?)",
     [STATEMENT_PUT + RECORD_WORKER] = "REPLACE INTO workers VALUES(?,?,?,?)",
-    [STATEMENT_PUT + RECORD_HOST] = "REPLACE INTO hosts VALUES(?,?,?)",
+    [STATEMENT_PUT + RECORD_HOST] = "REPLACE INTO hosts VALUES(?,?,?,?)",
     [STATEMENT_PUT + RECORD_KEY] = "REPLACE INTO keys VALUES(?,?,?)",
     [STATEMENT_PUT + RECORD_RUN] = "REPLACE INTO runs VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [STATEMENT_PUT + RECORD_TASK] =

@@ -68,9 +68,13 @@ typedef void (*store_query_done)(void *context, const struct query *query,
 void store_query(struct store *store, const struct query *query, store_query_done done,
                  void *context);
 
-/* Results of tasks, for the inputs of a dispatch: values[i] belongs to refs[i]; empty where there
- * is none. */
-typedef void (*store_values_done)(void *context, const struct synk_bytes *values, size_t count);
+/* Results of tasks, for the inputs of a dispatch: values[i] belongs to refs[i]; empty where a task
+ * has none. status: SYNK_OK; SYNK_NOT_FOUND (a run of the refs is not kept any more); SYNK_CORRUPT
+ * or SYNK_IO (it cannot be read: exit and recover, every later commit fails). Values are good with
+ * SYNK_OK alone. */
+typedef void (*store_values_done)(void *context, enum synk_status status,
+                                  const struct synk_error *error, const struct synk_bytes *values,
+                                  size_t count);
 void store_values(struct store *store, const struct value_ref *refs, size_t count,
                   store_values_done done, void *context);
 

@@ -51,6 +51,8 @@ struct job {
             size_t count;
             struct synk_bytes *values;
             store_values_done done;
+            enum synk_status status;
+            struct synk_error error;
         } values;
     };
 };
@@ -142,8 +144,9 @@ static void run_job(struct writer *writer, struct job *job)
         run_query(writer, job);
         break;
     case JOB_VALUES:
-        writer->ops->values(writer->backend, job->values.refs, job->values.count, &job->arena,
-                            job->values.values);
+        job->values.status =
+            writer->ops->values(writer->backend, job->values.refs, job->values.count, &job->arena,
+                                job->values.values, &job->values.error);
         break;
     }
 }
@@ -335,7 +338,8 @@ static void answer_job(struct job *job)
         job->query.done(job->context, &job->query.query, &job->query.answer);
         break;
     case JOB_VALUES:
-        job->values.done(job->context, job->values.values, job->values.count);
+        job->values.done(job->context, job->values.status, &job->values.error, job->values.values,
+                         job->values.count);
         break;
     }
 }

@@ -178,6 +178,30 @@ static void test_held_message_keeps_its_place(void)
     teardown(&f);
 }
 
+static void test_held_message_that_is_given_up_lets_the_others_through(void)
+{
+    static struct fixture f;
+    char text[64];
+    setup(&f, "given-up");
+    void *client = dial(&f, ZMQ_DEALER, f.addresses[SOCKET_CLIENTS]);
+    say(client, 1, "hello");
+    turn_until(&f, &f.messages, 1);
+    struct msg_header header = {.type = MSG_REPLY, .sequence = 10};
+    struct outgoing *first = bus_hold(&f.bus, SOCKET_CLIENTS, f.peer, header, bytes_str("a"));
+    struct outgoing *second = bus_hold(&f.bus, SOCKET_CLIENTS, f.peer, header, bytes_str("b"));
+    header.sequence = 12;
+    bus_send(&f.bus, SOCKET_CLIENTS, f.peer, header, bytes_str("c"));
+    bus_drop(&f.bus, second);
+    CU_ASSERT_FALSE(bus_is_idle(&f.bus));
+    bus_drop(&f.bus, first);
+    CU_ASSERT_TRUE(bus_is_idle(&f.bus));
+    CU_ASSERT_EQUAL(f.bus.outbox_bytes, 0);
+    CU_ASSERT_EQUAL(hear(client, text, sizeof(text)), 12);
+    CU_ASSERT_STRING_EQUAL(text, "c");
+    zmq_close(client);
+    teardown(&f);
+}
+
 static void test_peer_that_left_is_reported(void)
 {
     static struct fixture f;
@@ -277,6 +301,8 @@ static void test_topics_end_with_nul(void)
 int main(int argc, char **argv)
 {
     static const struct unit_case cases[] = {
+        {"held-message-that-is-given-up-lets-the-others-through",
+         test_held_message_that_is_given_up_lets_the_others_through},
         {"held message keeps its place", test_held_message_keeps_its_place},
         {"peer that left is reported", test_peer_that_left_is_reported},
         {"peer that does not read is dropped", test_peer_that_does_not_read_is_dropped},

@@ -364,11 +364,6 @@ static void a_wait_for_a_run_of_before_the_restart_is_answered_by_its_end(void)
     uint64_t unknown = fixture_ask(&f, 1, MSG_WAIT, "{\"run\":\"w#9\"}");
     fixture_input(&f, (struct input){.kind = INPUT_RUN_LOADED, .token = f.query.token});
     CU_ASSERT_TRUE(fixture_reply_has(&f, unknown, "no run 'w#9'"));
-    uint64_t unreadable = fixture_ask(&f, 1, MSG_WAIT, "{\"run\":\"w#9\"}");
-    fixture_input(&f, (struct input){.kind = INPUT_RUN_LOADED,
-                                     .token = f.query.token,
-                                     .text = bytes_str("store 'x': disk I/O error")});
-    CU_ASSERT_TRUE(fixture_reply_has(&f, unreadable, "store 'x': disk I/O error"));
     fixture_fini(&f);
 }
 

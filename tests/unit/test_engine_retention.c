@@ -106,6 +106,12 @@ static void summaries_of_removed_runs_are_forgotten(void)
     CU_ASSERT_EQUAL(f.query.number, 2);
     fixture_input(&f, (struct input){.kind = INPUT_RUN_LOADED, .token = f.query.token});
     CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "no run 'w#2'"));
+    /* What cannot be read is not what there is not. */
+    asked = fixture_ask(&f, 1, MSG_WAIT, "{\"run\":\"w#2\"}");
+    fixture_input(&f, (struct input){.kind = INPUT_RUN_LOADED,
+                                     .token = f.query.token,
+                                     .text = bytes_str("store 'x': disk I/O error")});
+    CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "store 'x': disk I/O error"));
     fixture_fini(&f);
 }
 

@@ -140,7 +140,7 @@ static void test_bad_rows_are_quarantined(void)
     tamper(path_of("bad-rows"), "UPDATE tasks SET state=99 WHERE task=0;"
                                 "UPDATE tasks SET result=x'c1' WHERE task=2;"
                                 "UPDATE units SET status=-3;"
-                                "INSERT INTO hosts VALUES('', 1, 1);");
+                                "INSERT INTO hosts(name, seen_at) VALUES('', 1);");
     open_store(&fixture, uri_of("bad-rows"));
     const char *loaded = load(&fixture);
     CU_ASSERT_EQUAL(fixture.quarantined, 4);
@@ -219,12 +219,38 @@ static void test_run_is_loaded_again(void)
     batch_fini(&batch);
 }
 
-static void note_values(void *context, const struct synk_bytes *values, size_t count)
+static void note_values(void *context, enum synk_status status, const struct synk_error *error,
+                        const struct synk_bytes *values, size_t count)
 {
     struct fixture *fixture = context;
     fixture->open_answers--;
+    fixture->status = status;
+    if (status != SYNK_OK) {
+        buf_printf(&fixture->text, "%s ", error->text);
+        return;
+    }
     for (size_t i = 0; i < count; i++)
         buf_printf(&fixture->text, "[%.*s]", TEXT(values[i]));
+}
+
+static void test_values_of_a_removed_run_are_not_found(void)
+{
+    struct fixture fixture;
+    struct batch batch;
+    batch_init(&batch);
+    add_run(&batch, 1, "p", 1, RUN_RUNNING, 2);
+    struct value_ref refs[] = {{1, 0}, {2, 0}};
+    open_store(&fixture, "memory:");
+    CU_ASSERT_EQUAL(commit(&fixture, &batch), SYNK_OK);
+    fixture.open_answers = 1;
+    store_values(fixture.store, refs, 2, note_values, &fixture);
+    await(&fixture);
+    CU_ASSERT_EQUAL(fixture.status, SYNK_NOT_FOUND);
+    buf_append(&fixture.text, "", 1);
+    CU_ASSERT(has((char *)fixture.text.data, "run number 2"));
+    CU_ASSERT_EQUAL(commit(&fixture, &batch), SYNK_OK); /* no failure of the store */
+    close_store(&fixture);
+    batch_fini(&batch);
 }
 
 static void note_order(void *context, enum synk_status status, const struct synk_error *error,
@@ -255,6 +281,7 @@ static void test_values_and_order(void)
     struct batch batch, second;
     batch_init(&batch);
     batch_init(&second);
+    add_run(&batch, 1, "p", 1, RUN_RUNNING, 3);
     add_task(&batch, 1, 0, TASK_SUCCEEDED)->task.result = bytes_str("7");
     add_task(&batch, 1, 1, TASK_SUCCEEDED);
     add_task(&second, 1, 0, TASK_SUCCEEDED)->task.result = bytes_str("8");
@@ -290,6 +317,7 @@ int main(int argc, char **argv)
         {"bad-rows-are-quarantined", test_bad_rows_are_quarantined},
         {"rows-are-readable", test_rows_are_readable},
         {"run-is-loaded-again", test_run_is_loaded_again},
+        {"values-of-a-removed-run-are-not-found", test_values_of_a_removed_run_are_not_found},
         {"values-and-order", test_values_and_order},
         {NULL, NULL},
     };

@@ -14,8 +14,11 @@ static void test_files_that_are_refused(void)
     close_store(&fixture);
     tamper(path_of("newer"), "PRAGMA user_version=12;");
     CU_ASSERT_EQUAL(try_open(&fixture, uri_of("newer")), SYNK_UNSUPPORTED);
-    CU_ASSERT(has(fixture.error.text, "12"));
-    CU_ASSERT(has(fixture.error.text, "up to 1"));
+    CU_ASSERT(has(fixture.error.text, path_of("newer")));
+    CU_ASSERT(has(fixture.error.text, "version 12, this program knows up to 2; start the newer"));
+    tamper(path_of("newer"), "PRAGMA user_version=-1;");
+    CU_ASSERT_EQUAL(try_open(&fixture, uri_of("newer")), SYNK_CORRUPT);
+    CU_ASSERT(has(fixture.error.text, "version -1"));
     tamper(path_of("foreign"), "CREATE TABLE other(x);");
     CU_ASSERT_EQUAL(try_open(&fixture, uri_of("foreign")), SYNK_CORRUPT);
     FILE *file = fopen(path_of("garbage"), "w");
@@ -31,6 +34,83 @@ static void test_files_that_are_refused(void)
     CU_ASSERT_EQUAL(try_open(&fixture, "memory:x"), SYNK_INVALID);
     CU_ASSERT_EQUAL(try_open(&fixture, "sqlite:x?max_pages=many"), SYNK_INVALID);
     CU_ASSERT_EQUAL(try_open(&fixture, "mysql://x"), SYNK_INVALID);
+}
+
+static void test_an_older_schema_is_upgraded(void)
+{
+    struct fixture fixture;
+    struct batch batch;
+    batch_init(&batch);
+    add_every_kind(&batch);
+    open_store(&fixture, uri_of("older"));
+    close_store(&fixture);
+    tamper(path_of("older"), "ALTER TABLE hosts DROP COLUMN applied; PRAGMA user_version=1;");
+    CU_ASSERT_EQUAL_FATAL(try_open(&fixture, uri_of("older")), SYNK_OK);
+    CU_ASSERT_EQUAL(commit(&fixture, &batch), SYNK_OK);
+    CU_ASSERT_STRING_EQUAL(load(&fixture), every_kind);
+    close_store(&fixture);
+    batch_fini(&batch);
+}
+
+static const char *schema_of(struct buf *out, const char *name)
+{
+    return look(out, path_of(name),
+                "SELECT type, name, replace(sql, 'IF NOT EXISTS ', '') FROM sqlite_master"
+                " WHERE sql NOT NULL ORDER BY name");
+}
+
+static void test_files_of_earlier_versions_are_brought_up(void)
+{
+    /* Version 1 as first made, and as made once retention was there. */
+    static const char *const undo[] = {
+        "DROP INDEX runs_by_end; DROP INDEX runs_by_version; DROP TABLE removed_runs;"
+        "ALTER TABLE hosts DROP COLUMN applied; PRAGMA user_version=1;",
+        "ALTER TABLE hosts DROP COLUMN applied; PRAGMA user_version=1;",
+    };
+    struct fixture fixture;
+    struct batch batch;
+    struct buf fresh = {0}, brought = {0};
+    batch_init(&batch);
+    add_every_kind(&batch);
+    open_store(&fixture, uri_of("fresh"));
+    close_store(&fixture);
+    schema_of(&fresh, "fresh");
+    for (int i = 0; i < 2; i++) {
+        const char *name = i ? "second" : "first";
+        open_store(&fixture, uri_of(name));
+        CU_ASSERT_EQUAL(commit(&fixture, &batch), SYNK_OK);
+        close_store(&fixture);
+        tamper(path_of(name), undo[i]);
+        open_store(&fixture, uri_of(name));
+        const char *loaded = load(&fixture);
+        CU_ASSERT(has(loaded, "host local "));
+        CU_ASSERT(has(loaded, "task 5.1 "));
+        CU_ASSERT_EQUAL(commit(&fixture, &batch), SYNK_OK);
+        CU_ASSERT_STRING_EQUAL(load(&fixture), every_kind);
+        close_store(&fixture);
+        CU_ASSERT_STRING_EQUAL(schema_of(&brought, name), (char *)fresh.data);
+        CU_ASSERT_STRING_EQUAL(look(&brought, path_of(name), "PRAGMA user_version"), "2\n");
+    }
+    buf_fini(&fresh);
+    buf_fini(&brought);
+    batch_fini(&batch);
+}
+
+static void test_a_file_that_cannot_be_brought_up_stays_as_it_was(void)
+{
+    struct fixture fixture;
+    struct buf out = {0};
+    open_store(&fixture, uri_of("stuck"));
+    close_store(&fixture);
+    tamper(path_of("stuck"), "DROP TABLE removed_runs; DROP TABLE hosts; PRAGMA user_version=1;");
+    CU_ASSERT_EQUAL(try_open(&fixture, uri_of("stuck")), SYNK_IO);
+    CU_ASSERT(has(fixture.error.text, path_of("stuck")));
+    CU_ASSERT(has(fixture.error.text, "from version 1 to 2: no such table: hosts"));
+    CU_ASSERT_STRING_EQUAL(look(&out, path_of("stuck"),
+                                "SELECT user_version, (SELECT count(*) FROM sqlite_master WHERE"
+                                " name='removed_runs') FROM pragma_user_version"),
+                           "1 0\n");
+    buf_fini(&out);
 }
 
 /* Starts `work` in a child that goes on until it is killed; returns once it has said something. */
@@ -196,6 +276,10 @@ int main(int argc, char **argv)
 {
     static const struct unit_case cases[] = {
         {"files-that-are-refused", test_files_that_are_refused},
+        {"an-older-schema-is-upgraded", test_an_older_schema_is_upgraded},
+        {"files-of-earlier-versions-are-brought-up", test_files_of_earlier_versions_are_brought_up},
+        {"a-file-that-cannot-be-brought-up-stays-as-it-was",
+         test_a_file_that_cannot_be_brought_up_stays_as_it_was},
         {"second-opener-is-told", test_second_opener_is_told},
         {"batches-are-whole-after-a-kill", test_batches_are_whole_after_a_kill},
         {"full-disk-applies-nothing", test_full_disk_applies_nothing},
