@@ -20,6 +20,8 @@
 #define BUS_PUBLISH_MESSAGES 500
 /* Connections that wait to be accepted: a machine full of clients that start at once. */
 #define BUS_BACKLOG 1024
+/* Our sockets; connections are none. */
+#define BUS_SOCKETS 8
 /* At the end, for last replies. */
 #define BUS_LINGER_MS 500
 
@@ -86,6 +88,8 @@ enum synk_status bus_open(struct bus *bus, const struct bus_options *options,
     bus->context = zmq_ctx_new();
     if (!bus->context)
         return status_fail(error, SYNK_IO, "cannot start ZeroMQ: %s", zmq_strerror(errno));
+    int failed = zmq_ctx_set(bus->context, ZMQ_MAX_SOCKETS, BUS_SOCKETS);
+    assert(!failed);
     uv_timer_init(options->loop, &bus->retry);
     bus->retry.data = bus;
     for (int i = 0; i < 2; i++) {

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "proto/pack.h"
+#include "supervisor/shell/accept.h"
+#include "supervisor/shell/log.h"
 #include "supervisor/shell/shell.h"
 
 static int64_t resident_kib(void)
@@ -30,8 +32,20 @@ static int64_t cpu_us(void)
            usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
 }
 
+/* A line a second at most, however many come. */
+static void tell_refused(struct shell *shell)
+{
+    uint64_t refused = accept_refused();
+    if (refused != shell->gauges.refused)
+        log_line(LOG_WARN,
+                 "connections are refused: as many files are open as may be; raise the limit",
+                 log_int("refused", (int64_t)refused));
+    shell->gauges.refused = refused;
+}
+
 void shell_update_gauges(struct shell *shell)
 {
+    tell_refused(shell);
     int64_t now = shell_now_ms();
     /* How much later than asked this second came: what the loop was busy with. */
     int64_t last = shell->gauges.second_at_ms;
@@ -55,6 +69,7 @@ void shell_update_gauges(struct shell *shell)
         {"outboxBytes", (int64_t)shell->bus.outbox_bytes},
         {"hostPeers", shell->bus.routers[SOCKET_HOSTS].peers.count},
         {"clientPeers", shell->bus.routers[SOCKET_CLIENTS].peers.count},
+        {"connectionsRefused", (int64_t)shell->gauges.refused},
         {"messagesDropped", (int64_t)shell->bus.dropped},
         {"peersOverrun", (int64_t)shell->bus.overrun},
         {"resultsCachedBytes", (int64_t)shell->results.bytes},

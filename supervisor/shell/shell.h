@@ -73,6 +73,7 @@ struct shell {
         int64_t second_at_ms, lag_ms;
         int64_t commit_us, commit_max_us;
         uint64_t commits, records;
+        uint64_t refused; /* connections */
     } gauges;
 };
 

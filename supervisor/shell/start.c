@@ -12,11 +12,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proto/limits.h"
+#include "supervisor/shell/accept.h"
 #include "supervisor/shell/log.h"
 #include "supervisor/shell/shell.h"
 
-/* One descriptor for each connection, and room: 10,000 hosts and as many clients. */
-#define START_DESCRIPTORS 65536
+/* A connection is one descriptor, and the rest take some thirty. What every peer of both ROUTERs
+ * and a subscription for each would need; a hard limit beyond that ("unlimited" in some containers)
+ * is of no use. */
+#define START_DESCRIPTORS (3 * LIMIT_PEERS + 64)
+/* Fewer than this, and a machine's worth of clients may be refused. */
+#define START_FEW_DESCRIPTORS 4096
 
 static void raise_descriptors(struct shell *shell)
 {
@@ -24,9 +30,18 @@ static void raise_descriptors(struct shell *shell)
         return;
     struct rlimit raised = shell->descriptors;
     raised.rlim_cur = raised.rlim_max < START_DESCRIPTORS ? raised.rlim_max : START_DESCRIPTORS;
-    if (raised.rlim_cur > shell->descriptors.rlim_cur && setrlimit(RLIMIT_NOFILE, &raised) != 0)
+    if (raised.rlim_cur <= shell->descriptors.rlim_cur) {
+        raised = shell->descriptors;
+    } else if (setrlimit(RLIMIT_NOFILE, &raised) != 0) {
         log_line(LOG_WARN, "cannot raise the limit of open files",
                  log_text("error", strerror(errno)));
+        raised = shell->descriptors;
+    }
+    if (raised.rlim_cur < START_FEW_DESCRIPTORS)
+        log_line(LOG_WARN, "few files may be open, and each connection takes one: raise the limit",
+                 log_int("limit", (int64_t)raised.rlim_cur),
+                 log_int("wanted", START_FEW_DESCRIPTORS));
+    accept_set_limit(raised.rlim_cur);
 }
 
 static enum synk_status open_directories(struct shell *shell, struct synk_error *error)

@@ -4,7 +4,9 @@ disk, a stopped supervisor, clients that go away."""
 
 import json
 import os
+import resource
 import signal
+import socket
 import subprocess
 import time
 
@@ -171,6 +173,31 @@ class Faults(SynkTest):
                                capture_output=True, env=dict(os.environ, SYNK_DIR=self.dir))
         self.assertEqual(json.loads(shell.stdout)["seq"], 1)
         self.assertEqual(shell.stderr, "")
+
+    def test_more_connections_than_files_may_be_open_are_refused(self):
+        os.mkdir(self.dir, 0o700)
+        log = open(self.path("d/log"), "w")
+        self.addCleanup(log.close)
+        environment = dict(os.environ, SYNK_DIR=self.dir)
+        daemon = subprocess.Popen(
+            [os.path.join(BIN, "synkd"), "--slots", "1"], env=environment, stderr=log,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (96, 96)))
+        self.addCleanup(daemon.wait)
+        self.addCleanup(daemon.kill)
+        address = self.path("d/client.sock")
+        wait_until(lambda: "event=started" in self.read("d/log"), "the host runs")
+        self.synk("pool", "submit", "sim.noop", "--wait")
+        crowd = []
+        for _ in range(200):
+            crowd.append(socket.socket(socket.AF_UNIX))
+            crowd[-1].connect(address)
+        wait_until(lambda: "connections are refused" in self.read("d/log"), "it tells")
+        self.assertIn("few files may be open", self.read("d/log"))
+        self.assertIsNone(daemon.poll(), "it ended")
+        for one in crowd:
+            one.close()
+        self.synk("pool", "submit", "sim.noop", "--wait")
+        self.assertGreater(self.synk("stats", "--json").json()["process"]["connectionsRefused"], 100)
 
     def test_a_full_disk_refuses_and_goes_on_when_there_is_room(self):
         disk = self.path("disk")
