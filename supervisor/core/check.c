@@ -102,15 +102,24 @@ void engine_check(const struct engine *engine)
     must(counts.dispatched_tasks == engine->counts.dispatched_tasks, "dispatched tasks");
     must(counts.retry_wait_tasks == engine->counts.retry_wait_tasks, "waiting tasks");
     for (size_t i = 0; i < engine->queue_count; i++) {
+        if (!engine->queues[i])
+            continue;
         uint64_t ready = 0;
         for (const struct lane *lane = engine->queues[i]->first; lane; lane = lane->next)
             ready += lane->count;
         must(ready == engine->queues[i]->ready, "a queue's count");
     }
     for (size_t i = 0; i < engine->unit_count; i++) {
-        uint32_t live = 0;
-        for (const struct run *run = engine->units[i]->first_run; run; run = run->unit_next)
+        const struct unit *unit = engine->units[i];
+        uint32_t live = 0, running = 0;
+        for (const struct run *run = unit->first_run; run; run = run->unit_next) {
             live++;
-        must(live == engine->units[i]->live_runs, "a unit's live runs");
+            running += run->status == RUN_RUNNING;
+            must(run->track && run->track->worker == run->worker, "a run's track");
+            must(run->track_previous ? run->track_previous->track_next == run
+                                     : run->track->first == run,
+                 "a track is linked both ways");
+        }
+        must(live == unit->live_runs && running == unit->running_runs, "a unit's live runs");
     }
 }

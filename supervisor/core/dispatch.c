@@ -12,123 +12,8 @@
 #include <stdlib.h>
 
 #include "supervisor/core/encode.h"
+#include "supervisor/core/queues.h"
 #include "supervisor/core/task.h"
-
-/* ---- functions, classes, queues ---- */
-
-static bool same_function(const void *item, const void *key)
-{
-    return strcmp(((const struct function *)item)->name, key) == 0;
-}
-
-static uint32_t function_for(struct engine *engine, const char *name)
-{
-    uint64_t hash = bytes_hash(bytes_str(name));
-    const struct function *found =
-        index_find(&engine->functions_by_name, hash, same_function, name);
-    if (found)
-        return found->index;
-    struct function *function = mem_zalloc(1, sizeof(*function));
-    function->name = mem_strdup(name);
-    function->index = (uint32_t)engine->function_count;
-    engine->functions = mem_grow(engine->functions, &engine->function_capacity,
-                                 engine->function_count + 1, sizeof(*engine->functions));
-    engine->functions[engine->function_count] = function;
-    index_put(&engine->functions_by_name, hash, function);
-    return (uint32_t)engine->function_count++;
-}
-
-struct class_key {
-    uint32_t function;
-    const struct worker_options *options;
-};
-
-static bool same_class(const void *item, const void *key)
-{
-    const struct class *class = item;
-    const struct class_key *wanted = key;
-    if (class->function != wanted->function ||
-        class->requires_count != wanted->options->requires_count)
-        return false;
-    for (uint32_t i = 0; i < class->requires_count; i++)
-        if (strcmp(class->requires[i], wanted -> options -> requires[i]) != 0)
-            return false;
-    return true;
-}
-
-static uint32_t class_for(struct engine *engine, const struct worker_options *options)
-{
-    struct class_key key = {function_for(engine, options->function), options};
-    uint64_t hash = index_number(key.function + 1);
-    for (uint32_t i = 0; i < options->requires_count; i++)
-        hash = index_number(hash ^ bytes_hash(bytes_str(options->requires[i])));
-    const struct class *found = index_find(&engine->classes_by_hash, hash, same_class, &key);
-    if (found)
-        return found->index;
-    struct class *class = mem_zalloc(1, sizeof(*class));
-    class->index = (uint32_t)engine->class_count;
-    class->function = key.function;
-    class->requires_count = options->requires_count;
-    class->requires = mem_zalloc(options->requires_count + 1, sizeof(*class->requires));
-    for (uint32_t i = 0; i < options->requires_count; i++)
-    class->requires[i] = mem_strdup(options->requires[i]);
-    engine->classes = mem_grow(engine->classes, &engine->class_capacity, engine->class_count + 1,
-                               sizeof(*engine->classes));
-    engine->classes[engine->class_count++] = class;
-    index_put(&engine->classes_by_hash, hash, class);
-    return class->index;
-}
-
-static bool same_queue(const void *item, const void *key)
-{
-    const struct queue *a = item, *b = key;
-    return a->class == b->class && a->priority == b->priority && a->slots == b->slots;
-}
-
-uint32_t queue_for(struct engine *engine, const struct worker_options *options)
-{
-    struct queue key = {
-        .class = class_for(engine, options),
-        .priority = options->priority,
-        .slots = options->slots ? options->slots : 1,
-    };
-    uint64_t hash = index_number(((uint64_t)key.class << 32) ^ (uint32_t)key.priority ^
-                                 ((uint64_t)key.slots << 48));
-    const struct queue *found = index_find(&engine->queues_by_hash, hash, same_queue, &key);
-    if (found)
-        return found->index;
-    struct queue *queue = mem_alloc(sizeof(*queue));
-    *queue = key;
-    queue->index = (uint32_t)engine->queue_count;
-    engine->queues = mem_grow(engine->queues, &engine->queue_capacity, engine->queue_count + 1,
-                              sizeof(*engine->queues));
-    engine->queue_order = mem_grow(engine->queue_order, &engine->queue_order_capacity,
-                                   engine->queue_count + 1, sizeof(*engine->queue_order));
-    size_t at = engine->queue_count;
-    while (at > 0 && engine->queues[engine->queue_order[at - 1]]->priority < queue->priority) {
-        engine->queue_order[at] = engine->queue_order[at - 1];
-        at--;
-    }
-    engine->queue_order[at] = queue->index;
-    engine->queues[engine->queue_count++] = queue;
-    index_put(&engine->queues_by_hash, hash, queue);
-    return queue->index;
-}
-
-void function_measured(struct engine *engine, uint32_t queue, int64_t execution_us)
-{
-    struct function *function =
-        engine->functions[engine->classes[engine->queues[queue]->class]->function];
-    int64_t took = execution_us < 1 ? 1 : execution_us > INT32_MAX ? INT32_MAX : execution_us;
-    int64_t average = function->average_us;
-    if (!function->samples++)
-        average = took;
-    else if (took > average)
-        average += (took - average + 1) / 2;
-    else
-        average -= (average - took) / 16;
-    function->average_us = (uint32_t)(average ? average : 1);
-}
 
 /* ---- lanes ---- */
 
@@ -170,6 +55,8 @@ static struct lane *lane_for(struct run *run, struct queue *queue)
         lane = mem_zalloc(1, sizeof(*lane));
         lane->run = run;
         lane->queue = queue;
+        if (queue)
+            queue->references++;
         lane->head = lane->tail = NONE;
         run->lanes =
             mem_grow(run->lanes, &run->lane_capacity, run->lane_count + 1, sizeof(*run->lanes));
@@ -212,36 +99,6 @@ void lane_remove(struct engine *engine, struct run *run, uint32_t task)
 }
 
 /* ---- hosts ---- */
-
-static bool offers(const struct engine *engine, const struct host *host, const struct class *class)
-{
-    bool found = false;
-    const char *function = engine->functions[class->function]->name;
-    for (uint32_t i = 0; i < host->function_count && !found; i++)
-        found = strcmp(host->functions[i], function) == 0;
-    for (uint32_t r = 0; r < class->requires_count && found; r++) {
-        found = false;
-        for (uint32_t i = 0; i < host->tag_count && !found; i++)
-            found = strcmp(host->tags[i], class->requires[r]) == 0;
-    }
-    return found;
-}
-
-bool host_offers(struct engine *engine, struct host *host, uint32_t class)
-{
-    if (host->class_count < engine->class_count) {
-        size_t old = ((size_t)host->class_count + 7) / 8, new = (engine->class_count + 7) / 8;
-        if (new > old) {
-            host->classes = mem_realloc(host->classes, new, 1);
-            memset(host->classes + old, 0, new - old);
-        }
-        for (uint32_t c = host->class_count; c < engine->class_count; c++)
-            if (offers(engine, host, engine->classes[c]))
-                host->classes[c / 8] |= (uint8_t)(1u << (c % 8));
-        host->class_count = (uint32_t)engine->class_count;
-    }
-    return host->classes[class / 8] & (1u << (class % 8));
-}
 
 static bool may_take_more(const struct host *host)
 {
@@ -374,7 +231,7 @@ void dispatch_assign(struct engine *engine)
     }
     engine->open_count = kept;
     /* By index: encoding may fail a task, which may ready others and add queues' lanes. */
-    for (size_t i = 0; i < engine->queue_count && engine->open_count; i++) {
+    for (size_t i = 0; i < engine->live_queues && engine->open_count; i++) {
         struct queue *queue = engine->queues[engine->queue_order[i]];
         if (queue->first)
             assign_queue(engine, queue);

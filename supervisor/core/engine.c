@@ -16,6 +16,7 @@
 #include "supervisor/core/local_host.h"
 #include "supervisor/core/logs.h"
 #include "supervisor/core/model.h"
+#include "supervisor/core/queues.h"
 #include "supervisor/core/registry.h"
 #include "supervisor/core/requests.h"
 #include "supervisor/core/requests_apply.h"
@@ -83,26 +84,11 @@ static void free_clients(struct engine *engine)
 
 static void free_scheduling(struct engine *engine)
 {
-    for (size_t i = 0; i < engine->function_count; i++) {
-        free(engine->functions[i]->name);
-        free(engine->functions[i]);
-    }
-    for (size_t i = 0; i < engine->class_count; i++) {
-        for (uint32_t r = 0; r < engine->classes[i]->requires_count; r++)
-            free(engine->classes[i]->requires[r]);
-        free(engine->classes[i]->requires);
-        free(engine->classes[i]);
-    }
-    for (size_t i = 0; i < engine->queue_count; i++)
-        free(engine->queues[i]);
+    queues_free(engine);
     for (size_t i = 0; i < engine->host_count; i++)
         host_free(engine->hosts[i]);
     for (size_t i = 0; i < engine->expected_count; i++)
         free(engine->expected[i].name);
-    free(engine->functions);
-    free(engine->classes);
-    free(engine->queues);
-    free(engine->queue_order);
     free(engine->hosts);
     free(engine->open_hosts);
     free(engine->expected);
@@ -378,6 +364,7 @@ void engine_flush(struct engine *engine, int64_t now_ms, int64_t wall_ms, struct
         save_changes(engine);
         hosts_send_acks(engine);
         retention_flush(engine);
+        queues_sweep(engine);
     }
     end(engine);
 }
@@ -390,6 +377,8 @@ int64_t engine_next_due(const struct engine *engine)
 struct engine_counts engine_counts(const struct engine *engine)
 {
     struct engine_counts counts = engine->counts;
+    counts.queues = engine->queue_count;
+    counts.functions = engine->function_count;
     for (size_t i = 0; i < engine->unit_count; i++)
         counts.units += engine->units[i]->current != NULL;
     for (size_t i = 0; i < engine->host_count; i++) {

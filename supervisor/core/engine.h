@@ -190,6 +190,7 @@ struct engine_counts {
     uint64_t hosts, slots;
     uint64_t results_applied, results_stale, results_duplicate, protocol_errors;
     uint64_t tasks_finished, reexecutions, events;
+    uint64_t queues, functions; /* sizes of the tables: with what is free in them */
 };
 struct engine_counts engine_counts(const struct engine *engine);
 

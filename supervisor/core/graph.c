@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-#include "supervisor/core/dispatch.h"
+#include "supervisor/core/queues.h"
 #include "supervisor/core/task.h"
 
 static void build_edges(struct version *version)
@@ -90,14 +90,16 @@ struct version *version_new(struct engine *engine, struct unit *unit, uint32_t n
         build_edges(version);
     mark_uses(version);
     uint32_t count = definition->worker_count;
-    version->queues = mem_alloc((count ? count : 1) * sizeof(*version->queues));
+    version->queues = mem_alloc((count ? count : 1) * sizeof(struct queue *));
     /* Options are shared among workers, so the one before mostly has the answer. */
     const struct worker_options *last = NULL;
-    uint32_t queue = 0;
+    struct queue *queue = NULL;
     for (uint32_t i = 0; i < count; i++) {
         if (definition->workers[i].worker != last) {
             last = definition->workers[i].worker;
             queue = queue_for(engine, last);
+        } else {
+            queue->references++;
         }
         version->queues[i] = queue;
     }
@@ -113,6 +115,8 @@ void version_free(struct version *version)
     free(version->first_edge);
     free(version->edges);
     free(version->uses);
+    for (uint32_t i = 0; i < version->definition->worker_count; i++)
+        queue_unref(version->queues[i]);
     free(version->queues);
     free(version->forward);
     definition_unref(version->definition);
@@ -157,7 +161,7 @@ const struct worker_def *version_settings(struct engine *engine, struct run *run
             version = current;
         }
     }
-    *ret_queue = version->queues[worker];
+    *ret_queue = version->queues[worker]->index;
     return &version->definition->workers[worker];
 }
 

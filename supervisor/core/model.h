@@ -38,6 +38,10 @@ enum {
     MAX_INPUTS = 10000,
     /* A host that goes on without finishing its sync is asked to say hello again. */
     SYNC_PATIENCE_MS = 5000,
+    /* Queues in use or not before those not in use are looked for; then twice what was in use. */
+    SWEEP_QUEUES = 64,
+    /* Functions that nothing calls now, kept for what was learned of how long they take. */
+    MAX_IDLE_FUNCTIONS = 1000,
     /* Runs that one `catchUp: all` starts at once. */
     MAX_CATCH_UP = 100,
     LOG_PATIENCE_MS = 5000,
@@ -73,18 +77,22 @@ enum event_type {
 struct function {
     char *name;
     uint32_t index, average_us;
+    uint32_t references; /* classes */
     uint64_t samples;
 };
 /* What a host must offer: a function and tags. */
 struct class
 {
     uint32_t index, function;
+    uint32_t references; /* queues */
     char **requires;
     uint32_t requires_count;
 };
 /* Ready tasks of one class, priority and width. Lanes take turns. */
 struct queue {
     uint32_t index, class, slots;
+    uint32_t
+        references; /* workers of versions, pools and lanes; at 0 it goes with the next sweep */
     int32_t priority;
     struct lane *first, *last; /* lanes that have tasks and may be dispatched */
     uint64_t ready;
@@ -117,8 +125,8 @@ struct version {
     struct definition *definition;
     uint32_t *first_edge; /* worker_count + 1; NULL without a graph */
     struct edge *edges;
-    uint8_t *uses;    /* WORKER_… of each worker; NULL = none has any */
-    uint32_t *queues; /* each worker's queue */
+    uint8_t *uses;         /* WORKER_… of each worker; NULL = none has any */
+    struct queue **queues; /* each worker's queue, with a reference */
     /* Where each worker is in the version `forward_to`; NONE = not there. */
     uint32_t *forward;
     uint32_t forward_to;
@@ -129,6 +137,12 @@ struct execution {
     uint64_t count, total_ms;
     uint32_t recent_ms[10];
     uint32_t histogram[32];
+};
+
+/* The unfinished runs of a unit that wait for each other: of the whole unit, or of one worker. */
+struct track {
+    uint32_t worker;          /* NONE = runs of the whole unit */
+    struct run *first, *last; /* oldest first; never empty */
 };
 
 struct unit {
@@ -146,7 +160,8 @@ struct unit {
     int64_t due;                 /* monotonic; 0 = none */
     struct execution execution;
     struct run *first_run, *last_run; /* unfinished ones, oldest first */
-    uint32_t live_runs;
+    uint32_t live_runs, running_runs;
+    struct index tracks; /* of its unfinished runs, by worker */
     char **paused_workers;
     size_t paused_worker_count, paused_worker_capacity;
     uint32_t topics[EVENT_TYPES]; /* where in the open batch; verified before use */
@@ -204,6 +219,7 @@ struct pool {
     const uint8_t *items;      /* encoded params one behind the other, in run.spec */
     uint32_t *offsets;         /* count + 1; NULL = no params */
     uint32_t queue;
+    struct queue *held_queue; /* the same one, with a reference */
 };
 
 struct waiter {
@@ -243,6 +259,8 @@ struct run {
     struct waiter *waiters;
     struct run *next, *previous;           /* in engine.live or engine.finished */
     struct run *unit_next, *unit_previous; /* among the unit's unfinished */
+    struct track *track;                   /* NULL once it has ended */
+    struct run *track_next, *track_previous;
 };
 
 /* ---- hosts ---- */
@@ -394,14 +412,18 @@ struct engine {
     uint32_t milestone_units; /* units with runOnMilestone */
     struct run *live_first, *live_last;
     struct run *finished_first, *finished_last; /* by end, then id */
+    struct run *finished_latest;                /* the one put there last; NULL = unknown */
     size_t finished_count;
+    /* By index; NULL = free, and to be used again. */
     struct function **functions;
     size_t function_count, function_capacity;
     struct class **classes;
     size_t class_count, class_capacity;
-    struct queue **queues; /* by index */
+    struct queue **queues;
     size_t queue_count, queue_capacity;
-    uint32_t *queue_order; /* by priority, highest first, then index */
+    size_t function_hole, class_hole, queue_hole; /* no entry before it is free */
+    size_t live_functions, live_queues, sweep_at; /* sweep_at: that many queues */
+    uint32_t *queue_order; /* live ones, by priority, highest first; the older first */
     size_t queue_order_capacity;
     struct host **hosts; /* by index; NULL = free */
     size_t host_count, host_capacity;

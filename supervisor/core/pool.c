@@ -9,7 +9,7 @@
 
 #include "proto/pack.h"
 #include "proto/value.h"
-#include "supervisor/core/dispatch.h"
+#include "supervisor/core/queues.h"
 
 void pool_encode(const struct synk_value *body, uint32_t count, struct buf *out)
 {
@@ -95,7 +95,8 @@ struct pool *pool_new(struct engine *engine, struct blob *spec, uint32_t task_co
         .priority = (int32_t)synk_value_int(synk_value_get(root, "priority"), 0),
         .slots = 1,
     };
-    pool->queue = queue_for(engine, &pool->options);
+    pool->held_queue = queue_for(engine, &pool->options);
+    pool->queue = pool->held_queue->index;
     synk_document_free(document);
     return pool;
 }
@@ -104,6 +105,7 @@ void pool_free(struct pool *pool)
 {
     if (!pool)
         return;
+    queue_unref(pool->held_queue);
     free(pool->function);
     free((void *)pool->payload.data);
     free(pool->offsets);

@@ -61,6 +61,7 @@ void unit_free(struct unit *unit)
     for (size_t i = 0; i < unit->paused_worker_count; i++)
         free(unit->paused_workers[i]);
     free(unit->paused_workers);
+    index_fini(&unit->tracks);
     free(unit->id_text);
     free(unit);
 }
@@ -170,6 +171,15 @@ void version_unref(struct version *version)
     version_free(version);
 }
 
+/* Holds its runs back, or lets them go on and start. */
+static void heed_pause(struct engine *engine, struct unit *unit)
+{
+    for (struct run *run = unit->first_run; run; run = run->unit_next)
+        run_update_held(engine, run);
+    if (!unit->paused)
+        run_start_queued(engine, unit);
+}
+
 void unit_put_version(struct engine *engine, struct unit *unit, struct definition *definition,
                       bool save)
 {
@@ -197,8 +207,7 @@ void unit_put_version(struct engine *engine, struct unit *unit, struct definitio
         tell_updated(engine, unit, "created", NULL, NULL);
     }
     unit_touch(engine, unit);
-    for (struct run *run = unit->first_run; run; run = run->unit_next)
-        run_update_held(engine, run);
+    heed_pause(engine, unit);
 }
 
 void unit_release(struct engine *engine, struct unit *unit)
@@ -211,6 +220,7 @@ void unit_release(struct engine *engine, struct unit *unit)
     unit->status = UNIT_IDLE;
     unit->paused = false;
     unit_touch(engine, unit);
+    heed_pause(engine, unit);
 }
 
 bool unit_worker_is_paused(const struct unit *unit, const char *worker)
@@ -230,12 +240,9 @@ void unit_set_paused(struct engine *engine, struct unit *unit, bool paused)
     unit_touch(engine, unit);
     tell_updated(engine, unit, "status-change", previous,
                  unit_status_name(unit_shown_status(unit)));
-    for (struct run *run = unit->first_run; run; run = run->unit_next)
-        run_update_held(engine, run);
-    if (!paused) {
+    if (!paused)
         milestone_unit(engine, unit, "unpaused", (struct synk_bytes){0});
-        run_start_queued(engine, unit);
-    }
+    heed_pause(engine, unit);
 }
 
 /* Puts ready tasks of the worker into the lane where they belong now. */

@@ -12,11 +12,11 @@
 #include <stdlib.h>
 
 #include "proto/pack.h"
-#include "supervisor/core/dispatch.h"
 #include "supervisor/core/effects_write.h"
 #include "supervisor/core/events.h"
 #include "supervisor/core/graph.h"
 #include "supervisor/core/hosts.h"
+#include "supervisor/core/queues.h"
 #include "supervisor/core/retry.h"
 #include "supervisor/core/run.h"
 #include "supervisor/core/task.h"

@@ -3,6 +3,10 @@
  *
  * A run is unfinished (queued or running: in engine.live and in its unit's list) or finished (in
  * engine.finished, without tasks). Its lanes are in the queues exactly while it is not held.
+ *
+ * Where runs wait for each other, the first of their track goes and those behind it are queued,
+ * unless they may overlap: then they start at once, or when what holds the unit back is over. So
+ * the end of a run looks at one other run, however many are unfinished.
  */
 #include "supervisor/core/run.h"
 
@@ -16,6 +20,7 @@
 #include "supervisor/core/graph.h"
 #include "supervisor/core/hooks.h"
 #include "supervisor/core/pool.h"
+#include "supervisor/core/queues.h"
 #include "supervisor/core/registry.h"
 #include "supervisor/core/requests.h"
 #include "supervisor/core/requests_run.h"
@@ -76,6 +81,40 @@ void run_name(struct engine *engine, struct run *run)
     index_put(&engine->runs_by_number, number_hash(run->unit, run->number), run);
 }
 
+static uint64_t track_hash(uint32_t worker)
+{
+    return index_number(worker);
+}
+
+static void link_track(struct run *run)
+{
+    struct index *tracks = &run->unit->tracks;
+    struct track *track = index_find(tracks, track_hash(run->worker), NULL, NULL);
+    if (!track) {
+        track = mem_zalloc(1, sizeof(*track));
+        track->worker = run->worker;
+        index_put(tracks, track_hash(run->worker), track);
+    }
+    run->track = track;
+    run->track_previous = track->last;
+    run->track_next = NULL;
+    *(track->last ? &track->last->track_next : &track->first) = run;
+    track->last = run;
+}
+
+static void unlink_track(struct run *run)
+{
+    struct track *track = run->track;
+    *(run->track_previous ? &run->track_previous->track_next : &track->first) = run->track_next;
+    *(run->track_next ? &run->track_next->track_previous : &track->last) = run->track_previous;
+    run->track_next = run->track_previous = NULL;
+    run->track = NULL;
+    if (track->first)
+        return;
+    index_remove(&run->unit->tracks, track_hash(track->worker), track);
+    free(track);
+}
+
 void run_link_live(struct engine *engine, struct run *run)
 {
     run->previous = engine->live_last;
@@ -88,6 +127,8 @@ void run_link_live(struct engine *engine, struct run *run)
     *(unit->last_run ? &unit->last_run->unit_next : &unit->first_run) = run;
     unit->last_run = run;
     unit->live_runs++;
+    unit->running_runs += run->status == RUN_RUNNING;
+    link_track(run);
     engine->counts.live_runs++;
 }
 
@@ -100,16 +141,25 @@ static void unlink_live(struct engine *engine, struct run *run)
     *(run->unit_next ? &run->unit_next->unit_previous : &unit->last_run) = run->unit_previous;
     run->next = run->previous = run->unit_next = run->unit_previous = NULL;
     unit->live_runs--;
+    unlink_track(run);
     engine->counts.live_runs--;
+}
+
+static bool ended_later(const struct run *a, const struct run *b)
+{
+    return a->ended_at > b->ended_at || (a->ended_at == b->ended_at && a->id > b->id);
 }
 
 void run_link_finished(struct engine *engine, struct run *run)
 {
-    /* In the order in which the store removes them; nearly always behind all others. */
-    struct run *before = engine->finished_last;
-    while (before && (before->ended_at > run->ended_at ||
-                      (before->ended_at == run->ended_at && before->id > run->id)))
+    /* In the order in which the store removes them; nearly always behind all others. While the wall
+     * clock is behind what it was, it is behind the latest one: the way there is gone once. */
+    struct run *before = engine->finished_latest ? engine->finished_latest : engine->finished_last;
+    while (before && ended_later(before, run))
         before = before->previous;
+    while (before && before->next && !ended_later(before->next, run))
+        before = before->next;
+    engine->finished_latest = run;
     run->previous = before;
     run->next = before ? before->next : engine->finished_first;
     *(before ? &before->next : &engine->finished_first) = run;
@@ -119,6 +169,8 @@ void run_link_finished(struct engine *engine, struct run *run)
 
 void run_unlink_finished(struct engine *engine, struct run *run)
 {
+    if (engine->finished_latest == run)
+        engine->finished_latest = run->previous;
     *(run->previous ? &run->previous->next : &engine->finished_first) = run->next;
     *(run->next ? &run->next->previous : &engine->finished_last) = run->previous;
     run->next = run->previous = NULL;
@@ -137,6 +189,7 @@ void run_free_tasks(struct run *run)
     run->tasks = NULL;
     for (size_t i = 0; i < run->lane_count; i++) {
         assert(!run->lanes[i]->linked);
+        queue_unref(run->lanes[i]->queue);
         free(run->lanes[i]);
     }
     free(run->lanes);
@@ -150,6 +203,8 @@ void run_free_tasks(struct run *run)
 
 void run_free(struct run *run)
 {
+    if (run->track)
+        unlink_track(run);
     for (size_t i = 0; i < run->lane_count; i++)
         run->lanes[i]->linked = false;
     run_free_tasks(run);
@@ -221,12 +276,10 @@ static void tell_status(struct engine *engine, const struct run *run)
         });
 }
 
+/* The oldest unfinished run that it may have to wait for. */
 static struct run *earlier_run(const struct run *run)
 {
-    for (struct run *other = run->unit->first_run; other != run; other = other->unit_next)
-        if (other->worker == run->worker)
-            return other;
-    return NULL;
+    return run->track->first != run ? run->track->first : NULL;
 }
 
 /* Whether a queued run may start now. */
@@ -281,9 +334,8 @@ struct run *run_create(struct engine *engine, const struct run_request *request)
         return run;
     }
     if (earlier && run->overlap == OVERLAP_CANCEL)
-        for (struct run *other = unit->first_run; other != run; other = other->unit_next)
-            if (other->worker == run->worker)
-                run_cancel(engine, other, "a newer run took its place");
+        for (struct run *other = earlier; other != run; other = other->track_next)
+            run_cancel(engine, other, "a newer run took its place");
     if (may_start(engine, run))
         run_start(engine, run);
     return run;
@@ -304,6 +356,7 @@ void run_set_deadline(struct engine *engine, struct run *run)
 void run_start(struct engine *engine, struct run *run)
 {
     run->status = RUN_RUNNING;
+    run->unit->running_runs++;
     run->started_at = engine->wall;
     run_touch(engine, run);
     tell_status(engine, run);
@@ -357,13 +410,17 @@ void run_update_held(struct engine *engine, struct run *run)
         held ? lane_unlink(engine, run->lanes[i]) : lane_link(engine, run->lanes[i]);
 }
 
+static void start_if_queued(struct engine *engine, struct run *run)
+{
+    if (run->status == RUN_QUEUED && !run->cancelling && !run->checked && may_start(engine, run))
+        run_start(engine, run);
+}
+
 void run_start_queued(struct engine *engine, struct unit *unit)
 {
     for (struct run *run = unit->first_run, *next; run; run = next) {
         next = run->unit_next;
-        if (run->status == RUN_QUEUED && !run->cancelling && !run->checked &&
-            may_start(engine, run))
-            run_start(engine, run);
+        start_if_queued(engine, run);
     }
 }
 
@@ -418,10 +475,7 @@ static void account(struct engine *engine, struct run *run)
     unit_touch(engine, unit);
     if (!unit->current || !run->version)
         return;
-    bool others = false;
-    for (const struct run *other = unit->first_run; other; other = other->unit_next)
-        others |= other->status == RUN_RUNNING;
-    if (!others)
+    if (!unit->running_runs)
         unit_set_status(engine, unit,
                         run->status == RUN_SUCCEEDED   ? UNIT_COMPLETED
                         : run->status == RUN_CANCELLED ? UNIT_IDLE
@@ -443,10 +497,12 @@ static void finish(struct engine *engine, struct run *run)
         run->counts[run->cancelling ? TASK_CANCELLED : TASK_SKIPPED] = run->task_count;
     }
     engine->milestone_depth = run->depth;
+    run->unit->running_runs -= run->status == RUN_RUNNING;
     run->status = (uint8_t)final_status(run);
     run->ended_at = engine->wall;
     if (run->status == RUN_FAILED)
         find_error(run);
+    struct run *waiting = run->track_previous ? run->track->first : run->track_next;
     unlink_live(engine, run);
     run_touch(engine, run);
     tell_status(engine, run);
@@ -463,7 +519,8 @@ static void finish(struct engine *engine, struct run *run)
     run_free_tasks(run);
     run_link_finished(engine, run);
     engine->milestone_depth = 0;
-    run_start_queued(engine, run->unit);
+    if (waiting)
+        start_if_queued(engine, waiting);
 }
 
 void run_check(struct engine *engine, struct run *run)
@@ -496,8 +553,8 @@ void run_resume_finished(struct engine *engine, struct run *run)
     free(run->label);
     free((void *)run->prefix.data);
     run_name(engine, run);
-    run_link_live(engine, run);
     run->status = RUN_RUNNING;
+    run_link_live(engine, run);
     run->cancelling = run->timed_out = false;
     run->ended_at = 0;
     run->started_at = engine->wall;

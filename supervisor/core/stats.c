@@ -76,9 +76,12 @@ void stats_encode(const struct engine *engine, struct buf *out)
         pack_int(out, host->cpu_us);
     }
     pack_key(out, "functions");
-    size_t functions = engine->function_count < 100 ? engine->function_count : 100;
+    size_t functions = engine->live_functions < 100 ? engine->live_functions : 100;
     pack_array(out, functions);
-    for (size_t i = 0; i < functions; i++) {
+    for (size_t i = 0; functions; i++) {
+        if (!engine->functions[i])
+            continue;
+        functions--;
         pack_map(out, 3);
         pack_key(out, "name");
         pack_cstr(out, engine->functions[i]->name);

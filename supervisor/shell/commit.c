@@ -43,22 +43,49 @@ static void do_orders(struct shell *shell, struct tick *tick)
     effects->order_count = 0;
 }
 
-static bool has_dispatch(const struct tick *tick, uint32_t peer)
+/* Peers to whom a dispatch waits for its commit. All zero is empty; gathered once it is needed. */
+struct dispatched {
+    uint32_t *peers; /* sorted */
+    size_t count;
+    bool is_known;
+};
+
+static int by_number(const void *a, const void *b)
 {
-    const struct effects *effects = &tick->effects;
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static size_t take_peers(uint32_t *ret_peers, const struct effects *effects)
+{
+    size_t count = 0;
     for (size_t i = 0; i < effects->send_count; i++)
-        if (effects->sends[i].peer == peer && effects->sends[i].header.type == MSG_DISPATCH)
-            return true;
-    return false;
+        if (effects->sends[i].header.type == MSG_DISPATCH)
+            ret_peers[count++] = effects->sends[i].peer;
+    return count;
+}
+
+static bool has_dispatch(const struct shell *shell, struct dispatched *dispatched, uint32_t peer)
+{
+    if (!dispatched->is_known) {
+        const struct effects *flight = &shell->flight->effects, *open = &shell->open->effects;
+        dispatched->peers =
+            mem_alloc((flight->send_count + open->send_count + 1) * sizeof(uint32_t));
+        dispatched->count = take_peers(dispatched->peers, flight);
+        dispatched->count += take_peers(dispatched->peers + dispatched->count, open);
+        qsort(dispatched->peers, dispatched->count, sizeof(uint32_t), by_number);
+        dispatched->is_known = true;
+    }
+    return bsearch(&peer, dispatched->peers, dispatched->count, sizeof(uint32_t), by_number);
 }
 
 /* A cancel overtakes the dispatch of what it cancels where that one still waits for its commit:
  * then the host knows nothing of it yet, and is told once more behind the dispatch. */
-static void repeat_cancel(struct shell *shell, const struct send *send)
+static void repeat_cancel(struct shell *shell, struct dispatched *dispatched,
+                          const struct send *send)
 {
     struct effects *effects = &shell->open->effects;
-    if (send->header.type != MSG_CANCEL_ATTEMPT ||
-        !(has_dispatch(shell->flight, send->peer) || has_dispatch(shell->open, send->peer)))
+    if (send->header.type != MSG_CANCEL_ATTEMPT || !has_dispatch(shell, dispatched, send->peer))
         return;
     effects->sends = mem_grow(effects->sends, &effects->send_capacity, effects->send_count + 1,
                               sizeof(*effects->sends));
@@ -69,13 +96,15 @@ static void repeat_cancel(struct shell *shell, const struct send *send)
 static void do_urgent(struct shell *shell)
 {
     struct effects *effects = &shell->open->effects;
+    struct dispatched dispatched = {0};
     for (size_t i = 0; i < effects->urgent_count; i++) {
         const struct send *send = &effects->urgent[i];
         struct synk_bytes body =
             bytes_of(effects->bodies.data + send->body_offset, send->body_size);
         bus_send(&shell->bus, send->socket, send->peer, send->header, body);
-        repeat_cancel(shell, send);
+        repeat_cancel(shell, &dispatched, send);
     }
+    free(dispatched.peers);
     effects->urgent_count = 0;
     if (shell->is_store_down)
         shell_ask(shell, effects); /* the store still reads, and shows what is saved */
