@@ -34,6 +34,10 @@ enum {
     LIMIT_POOL_TASKS = 2000000,
     /* Unfinished tasks in memory: 300 bytes each, 3 GB. Past it submissions are `busy`. */
     LIMIT_LIVE_TASKS = 10000000,
+    /* A cron expression: all values of all fields listed one by one take 356 bytes. */
+    LIMIT_CRON_BYTES = 512,
+    /* A time zone's name: the longest has 32 bytes. */
+    LIMIT_ZONE_NAME_BYTES = 64,
     LIMIT_EXPRESSION_BYTES = 4096,
     LIMIT_EXPRESSION_MEMORY_BYTES = 1 << 20,
     LIMIT_EXPRESSION_INSTRUCTIONS = 100000,
