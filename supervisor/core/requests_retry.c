@@ -60,6 +60,57 @@ static bool is_named(const struct synk_value *workers, const struct run *run, ui
     return false;
 }
 
+/* Whether the task did not succeed and is to be run again. `workers` limits it; NULL = all. */
+static bool is_retried(const struct run *run, uint32_t task, const struct synk_value *workers)
+{
+    enum task_state state = run->tasks[task].state;
+    if (!task_state_is_final(state) || state == TASK_SUCCEEDED)
+        return false;
+    return !workers || state == TASK_SKIPPED || is_named(workers, run, task);
+}
+
+/* A task's last attempt is told by its own record, which is about to say that it is pending: from
+ * then on it is one of the earlier ones. */
+static void keep_last_attempt(struct engine *engine, const struct task_record *task)
+{
+    static const uint8_t outcomes[TASK_STATES] = {
+        [TASK_FAILED] = OUTCOME_FAILED,
+        [TASK_TIMED_OUT] = OUTCOME_TIMED_OUT,
+        [TASK_CANCELLED] = OUTCOME_CANCELLED,
+        [TASK_QUARANTINED] = OUTCOME_CRASHED,
+    };
+    struct record *record = batch_add(&engine->effects->batch, RECORD_ATTEMPT);
+    record->attempt = (struct attempt_record){
+        .run = task->run,
+        .task = task->task,
+        .attempt = task->attempts,
+        .epoch = task->epoch,
+        .outcome = outcomes[task->state],
+        .host = keep_bytes(engine, task->host),
+        .error = keep_bytes(engine, task->error),
+        .started_at = task->started_at,
+        .ended_at = task->ended_at,
+        .exit_status = task->exit_status,
+        .signal = task->signal,
+        .user_us = task->user_us,
+        .system_us = task->system_us,
+        .max_rss_kib = task->max_rss_kib,
+    };
+}
+
+static void keep_last_attempts(struct engine *engine, const struct run *run,
+                               const struct synk_value *workers, const struct input *input)
+{
+    for (size_t i = 0; i < input->record_count; i++) {
+        const struct task_record *task = &input->records[i].task;
+        /* Without a host it ended by itself: skipped, or cancelled while it waited. */
+        if (input->records[i].kind == RECORD_TASK && task->run == run->id && task->host.size &&
+            task->task < run->task_count && run->tasks[task->task].state == task->state &&
+            is_retried(run, task->task, workers))
+            keep_last_attempt(engine, task);
+    }
+}
+
 /* Puts what did not succeed back to pending. `workers` limits it; NULL = all. */
 static uint32_t reset_tasks(struct engine *engine, struct run *run,
                             const struct synk_value *workers)
@@ -67,9 +118,7 @@ static uint32_t reset_tasks(struct engine *engine, struct run *run,
     uint32_t count = 0;
     for (uint32_t i = 0; i < run->task_count; i++) {
         struct task *task = &run->tasks[i];
-        if (!task_state_is_final(task->state) || task->state == TASK_SUCCEEDED)
-            continue;
-        if (workers && task->state != TASK_SKIPPED && !is_named(workers, run, i))
+        if (!is_retried(run, i, workers))
             continue;
         struct blob *kept = task->extra ? blob_ref(task->extra->result) : NULL;
         task_extra_free(task);
@@ -121,10 +170,12 @@ static bool retry_is_answered(struct engine *engine, const struct request *reque
     return true;
 }
 
-static void retry_run(struct engine *engine, const struct request *request, struct run *run)
+static void retry_run(struct engine *engine, const struct request *request, struct run *run,
+                      const struct input *input)
 {
     const struct synk_value *workers = retried_workers(request);
     run_resume_finished(engine, run);
+    keep_last_attempts(engine, run, workers, input);
     reset_tasks(engine, run, workers);
     uint32_t before = run->counts[TASK_PENDING];
     for (uint32_t i = 0; i < run->task_count; i++)
@@ -279,7 +330,7 @@ static void go_on(struct engine *engine, const struct request *request, const st
     if (run && (run->version || run->pool)) {
         if (!retry_is_answered(engine, request, run)) {
             run->loaded = false;
-            retry_run(engine, request, run);
+            retry_run(engine, request, run, input);
         } else if (run->loaded) {
             drop_loaded(engine, run);
         }

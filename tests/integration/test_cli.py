@@ -145,6 +145,10 @@ processes:
         self.synk("retry", "half#1")
         self.synk("wait", "half#1")
         self.assertEqual(self.read("ran").split(), ["one", "two", "two", "three"])
+        tasks = self.synk("show", "half#1", "--attempts", "--json").json()["tasks"]
+        attempts = {task["worker"]: task["attemptList"] for task in tasks}
+        self.assertEqual([(one["attempt"], one["outcome"], one["exit"]) for one in attempts["two"]],
+                         [(1, "failed", 1), (2, "succeeded", 0)])
 
     def test_cancel_reaches_a_grandchild_that_ignores_sigterm(self):
         self.write("deaf.yaml", f"""

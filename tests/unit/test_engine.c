@@ -479,6 +479,43 @@ static void retry_keeps_the_successes(void)
     fixture_fini(&f);
 }
 
+static const struct attempt_record *stored_attempt(const struct fixture *f, uint32_t attempt)
+{
+    for (size_t i = 0; i < f->stored_count; i++)
+        if (f->stored[i].record.kind == RECORD_ATTEMPT &&
+            f->stored[i].record.attempt.attempt == attempt)
+            return &f->stored[i].record.attempt;
+    return NULL;
+}
+
+static void retry_keeps_the_attempts_before_it(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 4);
+    fixture_apply(&f, "{\"workers\":[{\"id\":\"w\",\"run\":\"t.ok\",\"maxRetries\":1}]}");
+    uint64_t run = fixture_start(&f, "{\"unit\":\"w\"}");
+    END("w", OUTCOME_FAILED);
+    END("w", OUTCOME_FAILED);
+    STATUS("failed");
+    CU_ASSERT_PTR_NOT_NULL(stored_attempt(&f, 1));
+    CU_ASSERT_PTR_NULL(stored_attempt(&f, 2)); /* the task's own record tells of it */
+    fixture_ask(&f, 1, MSG_RETRY, "{\"run\":\"w#1\"}");
+    fixture_load_run(&f);
+    const struct attempt_record *attempt = stored_attempt(&f, 2);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(attempt);
+    CU_ASSERT_EQUAL(attempt->outcome, OUTCOME_FAILED);
+    CU_ASSERT_EQUAL(attempt->exit_status, 1);
+    CU_ASSERT_TRUE(bytes_equal(attempt->host, bytes_str("h")));
+    CU_ASSERT_TRUE(bytes_equal(attempt->error, bytes_str("it broke")));
+    END("w", OUTCOME_SUCCEEDED);
+    STATUS("succeeded");
+    CU_ASSERT_EQUAL(fixture_task(&f, run, "w")->attempts, 3);
+    CU_ASSERT_PTR_NOT_NULL(stored_attempt(&f, 1));
+    CU_ASSERT_PTR_NOT_NULL(stored_attempt(&f, 2));
+    fixture_fini(&f);
+}
+
 static void retry_of_nothing_changes_nothing(void)
 {
     struct fixture f;
@@ -540,6 +577,7 @@ int main(int argc, char **argv)
         CASE(hooks_start_units_and_end_their_recursion),
         CASE(pool_submissions_run_in_parallel),
         CASE(retry_keeps_the_successes),
+        CASE(retry_keeps_the_attempts_before_it),
         {NULL, NULL},
     };
     return unit_main(argc, argv, "engine", cases);
