@@ -105,11 +105,31 @@ static void read_log(struct daemon *daemon, const struct host_effect *effect)
     buf_fini(&body);
 }
 
-static void on_spool_failure(struct daemon *daemon, enum synk_status status,
-                             const struct synk_error *error)
+/* Told to the host, which tries again as long as it must, and to people when it begins and ends. */
+static void write_spool(struct daemon *daemon, enum host_effect_kind kind, struct synk_bytes body)
 {
-    if (status)
-        daemon_say(daemon, "level=error event=spool-failed text=\"%s\"", error->text);
+    struct synk_error error;
+    enum synk_status status = kind == HOST_SPOOL_APPEND
+                                  ? spool_append(&daemon->spool, body, &error)
+                                  : spool_rewrite(&daemon->spool, body, &error);
+    daemon->spool_failed = status != SYNK_OK;
+    if (daemon->spool_failed && !daemon->spool_fails)
+        daemon_say(daemon, "level=error event=spool-failed text=\"%s\"", error.text);
+    else if (!daemon->spool_failed && daemon->spool_fails)
+        daemon_say(daemon, "level=info event=spool-works-again");
+    daemon->spool_fails = daemon->spool_failed;
+}
+
+/* A signal may reach the runner only in the task that it is meant for: what comes back must not
+ * stay in its ring. */
+static void end_task(struct daemon *daemon, uint32_t slot, enum host_end how)
+{
+    struct runner_process *runner = &daemon->workers[slot].runner;
+    if (how == END_ASK)
+        runner_process_publish(runner);
+    else
+        daemon->reclaims[daemon->reclaim_count++] = slot;
+    runner_process_end(runner, how);
 }
 
 static void apply_one(struct daemon *daemon, const struct host_effect *effect)
@@ -127,14 +147,11 @@ static void apply_one(struct daemon *daemon, const struct host_effect *effect)
         daemon->reclaims[daemon->reclaim_count++] = effect->slot;
         break;
     case HOST_END:
-        runner_process_publish(&daemon->workers[effect->slot].runner);
-        runner_process_end(&daemon->workers[effect->slot].runner, effect->how);
+        end_task(daemon, effect->slot, effect->how);
         break;
     case HOST_SPOOL_APPEND:
-        on_spool_failure(daemon, spool_append(&daemon->spool, body, &error), &error);
-        break;
-    case HOST_SPOOL_RESET:
-        on_spool_failure(daemon, spool_reset(&daemon->spool, &error), &error);
+    case HOST_SPOOL_REWRITE:
+        write_spool(daemon, effect->kind, body);
         break;
     case HOST_RECONNECT:
         if (link_connect(daemon->link, body, &error))
@@ -161,6 +178,9 @@ void daemon_apply(struct daemon *daemon)
         for (size_t i = 0; i < daemon->effects.count; i++)
             apply_one(daemon, &daemon->effects.items[i]);
         host_effects_clear(&daemon->effects);
+        if (daemon->spool_failed)
+            daemon_step(daemon, (struct host_input){.kind = HOST_SPOOL_FAILED});
+        daemon->spool_failed = false;
         for (size_t i = 0; i < daemon->reclaim_count; i++) {
             uint32_t slot = daemon->reclaims[i];
             uint32_t count = runner_process_reclaim(&daemon->workers[slot].runner);
@@ -380,6 +400,7 @@ static void start_loop(struct daemon *daemon)
 {
     static const int numbers[2] = {SIGTERM, SIGINT};
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is a failed write, as a full disk is */
     uv_prepare_init(&daemon->loop, &daemon->prepare);
     daemon->prepare.data = daemon;
     uv_prepare_start(&daemon->prepare, before_sleep);
@@ -439,7 +460,7 @@ static void finish(struct daemon *daemon)
     uv_run(&daemon->loop, UV_RUN_DEFAULT);
     uv_loop_close(&daemon->loop);
     for (uint32_t i = 0; daemon->workers && i < daemon->options->slots; i++)
-        runner_process_fini(&daemon->workers[i].runner);
+        daemon_end_runner(&daemon->workers[i]);
     free(daemon->workers);
     host_free(daemon->host);
     host_effects_fini(&daemon->effects);

@@ -32,6 +32,8 @@ struct daemon {
     struct host *host;
     struct host_effects effects;
     struct spool spool;
+    bool spool_failed; /* the last write, and the host does not know yet */
+    bool spool_fails;  /* as people were told */
     struct plugins plugins;
     struct synk_bytes *functions, *tags;
     struct refused_plugin_text *refused;
@@ -55,6 +57,8 @@ void daemon_apply(struct daemon *daemon);
 /* daemon_runners.c */
 /* Starts a runner in a slot that has none. */
 void daemon_start_runner(struct worker *worker);
+/* Kills the slot's runner, if there is one, and gives everything of the slot back. */
+void daemon_end_runner(struct worker *worker);
 /* The slot's timer fired: reports are there. */
 void daemon_on_reports(uv_poll_t *poll, int status, int events);
 /* Looks at every runner's page: starts and progress become inputs. */

@@ -109,21 +109,37 @@ static void describe_death(const struct runner_death *death, bool is_corrupt, ch
         snprintf(text, text_size, "the runner exited with status %d", WEXITSTATUS(death->status));
 }
 
+/* Pids, one a slot, 0 where there is none. */
+static pid_t *other_runners(const struct worker *worker)
+{
+    const struct daemon *daemon = worker->daemon;
+    pid_t *pids = mem_zalloc(daemon->options->slots, sizeof(*pids));
+    for (uint32_t i = 0; i < daemon->options->slots; i++)
+        pids[i] = i == worker->runner.index ? 0 : daemon->workers[i].runner.pid;
+    return pids;
+}
+
+void daemon_end_runner(struct worker *worker)
+{
+    if (!worker->daemon)
+        return; /* the start failed before this slot was made */
+    pid_t *kept = other_runners(worker);
+    runner_process_fini(&worker->runner, kept, worker->daemon->options->slots);
+    free(kept);
+}
+
 static void on_death(uv_poll_t *poll, int status, int events)
 {
     struct worker *worker = poll->data;
     struct daemon *daemon = worker->daemon;
-    uint32_t slots = daemon->options->slots;
     (void)status, (void)events;
     uv_poll_stop(poll);
     uv_close((uv_handle_t *)poll, daemon_free_handle);
     worker->pid_poll = NULL;
     read_reports(worker);
     daemon_apply(daemon);
-    pid_t *kept = mem_zalloc(slots, sizeof(*kept));
-    for (uint32_t i = 0; i < slots; i++)
-        kept[i] = i == worker->runner.index ? 0 : daemon->workers[i].runner.pid;
-    struct runner_death death = runner_process_reap(&worker->runner, kept, slots);
+    pid_t *kept = other_runners(worker);
+    struct runner_death death = runner_process_reap(&worker->runner, kept, daemon->options->slots);
     free(kept);
     if (death.blamed || !death.was_ready)
         keep_last_words(worker, death.was_ready);

@@ -1,11 +1,10 @@
 /*
  * The worker host's state machine: its beginning and end, the session with the supervisor, the
- * round of work that host_flush closes. Slots, attempts, messages and the outbox are in their own
- * files.
+ * round of work that host_flush closes. Slots, attempts, messages, the outbox and the spool are in
+ * their own files.
  *
- * Invariants: a report item stays in the outbox until it is acknowledged; it is in the spool file
- * as well once it is a second old or there is no session; every attempt taken in comes to one
- * result or is given back.
+ * Invariants: a report item stays in the outbox until it is acknowledged; every attempt taken in
+ * comes to one result or is given back.
  */
 #include "worker-host/host_messages.h"
 
@@ -15,9 +14,6 @@
 
 enum {
     HELLO_PATIENCE_MS = 3000,
-    SPOOL_AFTER_MS = 1000,
-    /* Rewrite a spool file that is mostly acknowledged from this size on. */
-    SPOOL_REWRITE_BYTES = 16 << 20,
     /* Send again what was not acknowledged for so long: a peer lost it or us. */
     RESEND_MS = 5000,
     /* A gap between two steps beyond which silence proves nothing about the supervisor. */
@@ -126,48 +122,9 @@ void host_free(struct host *host)
     free(host);
 }
 
-/* One item in the spool: its size, a check of its bytes, the bytes. */
-struct spool_head {
-    uint32_t size, check;
-};
-
-static bool is_report(struct synk_bytes item, struct arena *arena)
-{
-    struct buf body = {0};
-    struct msg_report *reports;
-    size_t count;
-    msg_reports_wrap(item, 1, &body);
-    enum synk_status status = msg_reports_decode(buf_bytes(&body), arena, &reports, &count, NULL);
-    buf_fini(&body);
-    return status == SYNK_OK && count == 1;
-}
-
 size_t host_restore(struct host *host, struct synk_bytes items)
 {
-    const uint8_t *at = items.data;
-    size_t left = items.size, count = 0;
-    struct spool_head head;
-    while (left >= sizeof(head)) {
-        memcpy(&head, at, sizeof(head));
-        struct synk_bytes item = bytes_of(at + sizeof(head), head.size);
-        if (head.size > left - sizeof(head) || head.check != (uint32_t)bytes_hash(item) ||
-            !is_report(item, &host->scratch))
-            break;
-        arena_clear(&host->scratch);
-        size_t old_size = host->outbox.bytes.size;
-        buf_append(&host->outbox.bytes, item.data, item.size);
-        outbox_commit(&host->outbox, old_size, 0);
-        at += sizeof(head) + head.size;
-        left -= sizeof(head) + head.size;
-        count++;
-    }
-    arena_clear(&host->scratch);
-    host->outbox.file_bytes = items.size;
-    if (left)
-        return count; /* nothing counts as spooled, so the file is written anew, without the rest */
-    host->outbox.spooled = outbox_last(&host->outbox);
-    host->outbox.spooled_bytes = outbox_kept_bytes(&host->outbox);
-    return count;
+    return outbox_restore(&host->outbox, items, &host->scratch);
 }
 
 static void reconnect(struct host *host, int64_t now_ms, struct host_effects *effects)
@@ -299,6 +256,9 @@ void host_step(struct host *host, const struct host_input *input, struct host_ef
     case HOST_STOP:
         stop(host, input->now_ms, effects);
         break;
+    case HOST_SPOOL_FAILED:
+        spool_failed(&host->outbox, input->now_ms);
+        break;
     default:
         assert(input->slot < host->config.slots);
         slots_input(host, input, effects);
@@ -323,46 +283,6 @@ static void send_reports(struct host *host, int64_t now_ms, struct host_effects 
     }
 }
 
-static void append_to_spool(struct host *host, struct host_effects *effects)
-{
-    struct outbox *outbox = &host->outbox;
-    uint64_t last = outbox_last(outbox);
-    if (outbox->spooled == last)
-        return;
-    struct host_effect *effect = effect_add(effects, HOST_SPOOL_APPEND);
-    for (uint64_t number = outbox->spooled + 1; number <= last; number++) {
-        uint32_t size = outbox->sizes[outbox->size_start + (size_t)(number - outbox->first)];
-        struct synk_bytes item =
-            bytes_of(outbox->bytes.data + outbox->bytes_start + outbox->spooled_bytes, size);
-        struct spool_head head = {size, (uint32_t)bytes_hash(item)};
-        buf_append(&effects->bytes, &head, sizeof(head));
-        buf_append(&effects->bytes, item.data, item.size);
-        outbox->spooled_bytes += size;
-    }
-    outbox->spooled = last;
-    effect->body_size = effects->bytes.size - effect->body_offset;
-    outbox->file_bytes += effect->body_size;
-}
-
-static void keep_spool(struct host *host, int64_t now_ms, struct host_effects *effects)
-{
-    struct outbox *outbox = &host->outbox;
-    size_t kept = outbox_kept_bytes(outbox);
-    bool is_empty = outbox->file_bytes && outbox->spooled_bytes == 0;
-    bool is_stale = outbox->file_bytes > SPOOL_REWRITE_BYTES && kept < outbox->file_bytes / 2;
-    if (is_empty || is_stale) {
-        effect_add(effects, HOST_SPOOL_RESET);
-        outbox->file_bytes = outbox->spooled_bytes = 0;
-        outbox->spooled = outbox->first - 1;
-    }
-    if (outbox->spooled == outbox_last(outbox))
-        return;
-    size_t next = (size_t)(outbox->spooled + 1 - outbox->first);
-    int64_t oldest = outbox->times[outbox->size_start + next];
-    if (is_stale || host->link != LINK_WELCOME || now_ms - oldest >= SPOOL_AFTER_MS)
-        append_to_spool(host, effects);
-}
-
 void host_flush(struct host *host, int64_t now_ms, int64_t wall_ms, struct host_effects *effects)
 {
     (void)wall_ms;
@@ -373,7 +293,7 @@ void host_flush(struct host *host, int64_t now_ms, int64_t wall_ms, struct host_
         slots_tell(host, effects);
         send_reports(host, now_ms, effects);
     }
-    keep_spool(host, now_ms, effects);
+    spool_keep(host, now_ms, effects);
     leave_if_done(host, now_ms, effects);
 }
 

@@ -5,7 +5,10 @@
  * No socket, file, clock, process or randomness: daemon.c is its hands, and a simulator can be.
  *
  * The owner executes effects in order, right after the call that gave them, and answers
- * HOST_RECLAIM with HOST_RECLAIMED before it passes any other input about that slot.
+ * HOST_RECLAIM with HOST_RECLAIMED before it passes any other input about that slot, and a
+ * HOST_SPOOL_… effect that it could not carry out with HOST_SPOOL_FAILED before any other input.
+ * HOST_END, but for END_ASK, is answered with HOST_RECLAIMED too where tasks came back: none may
+ * be there for the runner to begin while a signal is on its way to it.
  */
 #ifndef WORKER_HOST_HOST_H
 #define WORKER_HOST_HOST_H
@@ -45,6 +48,7 @@ enum host_input_kind {
     HOST_RUNNER_DEAD,      /* slot, report (signal, exit status, usage, text in error); `blamed`: it
                               died in its oldest task. All its reports were passed before */
     HOST_RECLAIMED,        /* slot, count: so many of its newest tasks come back */
+    HOST_SPOOL_FAILED,     /* the last HOST_SPOOL_… effect left the file as it was */
     HOST_TIME,
     HOST_STOP, /* finish and leave; a second time: leave */
 };
@@ -70,14 +74,16 @@ struct host_task {
 };
 
 enum host_effect_kind {
-    HOST_SEND,         /* header, body */
-    HOST_GIVE,         /* slot, task */
-    HOST_RECLAIM,      /* slot: take back what has not begun, then HOST_RECLAIMED */
-    HOST_END,          /* slot: how: the oldest task is to end */
-    HOST_SPOOL_APPEND, /* body: whole encoded report items */
-    HOST_SPOOL_RESET,  /* empty the spool; an append may follow */
-    HOST_RECONNECT,    /* text: the address of the leader, or empty: the one of before */
-    HOST_READ_LOG,     /* log, and whether the attempt is running on `slot` */
+    HOST_SEND,    /* header, body */
+    HOST_GIVE,    /* slot, task */
+    HOST_RECLAIM, /* slot: take back what has not begun, then HOST_RECLAIMED */
+    HOST_END,     /* slot: how: the oldest task is to end */
+    /* At most one of these in a round. body: whole encoded report items. */
+    HOST_SPOOL_APPEND,
+    HOST_SPOOL_REWRITE, /* body, maybe empty, takes the place of all that is there, or nothing does
+                         */
+    HOST_RECONNECT,     /* text: the address of the leader, or empty: the one of before */
+    HOST_READ_LOG,      /* log, and whether the attempt is running on `slot` */
     HOST_EXIT,
     HOST_LOG, /* text: a line for the log */
 };

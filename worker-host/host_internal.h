@@ -74,8 +74,16 @@ struct outbox {
     uint64_t sent, spooled; /* numbers up to which items were sent in this session, or spooled */
     size_t sent_bytes, spooled_bytes; /* the same, from bytes_start */
     size_t file_bytes;                /* in the spool file */
-    int64_t *times;                   /* when each was made, parallel to sizes */
-    int64_t progress_ms;              /* when something was last sent anew or acknowledged */
+    bool is_torn;                     /* the file holds what cannot be read: append nothing */
+    /* What a failed write of the spool goes back to, and when the next one may be tried. */
+    struct {
+        uint64_t spooled;
+        size_t spooled_bytes, file_bytes;
+        bool is_torn, is_rewrite;
+    } undo;
+    int64_t append_due_ms, rewrite_due_ms;
+    int64_t *times;      /* when each was made, parallel to sizes */
+    int64_t progress_ms; /* when something was last sent anew or acknowledged */
 };
 void outbox_init(struct outbox *outbox);
 void outbox_fini(struct outbox *outbox);
@@ -89,6 +97,11 @@ void outbox_rewind(struct outbox *outbox);
 /* The next items to send, at most LIMIT_BATCH_BYTES of them (or one); false when there are none. */
 bool outbox_next(struct outbox *outbox, uint64_t *ret_first, size_t *ret_count,
                  struct synk_bytes *ret_items);
+/* host_spool.c: reports of an earlier life, as host_restore; what is to be written now, if any;
+ * the last write failed. */
+size_t outbox_restore(struct outbox *outbox, struct synk_bytes items, struct arena *scratch);
+void spool_keep(struct host *host, int64_t now_ms, struct host_effects *effects);
+void spool_failed(struct outbox *outbox, int64_t now_ms);
 
 enum link_state {
     LINK_HELLO,   /* hello was sent, at link_ms */

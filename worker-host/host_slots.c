@@ -95,6 +95,8 @@ static void reclaimed(struct host *host, const struct host_input *input,
     }
     notices_send(host, MSG_REJECT, effects);
     struct host_attempt *first = slot->given.first;
+    if (!first)
+        forget_task(slot);
     if (first && first->mark == MARK_CANCEL)
         slot_end(host, input->slot, ENDING_CANCEL, input->now_ms, effects);
     if (first && first->mark == MARK_RECALL)

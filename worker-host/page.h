@@ -15,7 +15,7 @@
 
 enum {
     PAGE_BYTES = 4096,
-    PAGE_MAGIC = 0x53504731,
+    PAGE_MAGIC = 0x53504732,
     /* One task with full payload, params and inputs fits; see ring.h for the part commonly touched.
      * */
     TASK_RING_BYTES = 8 << 20,
@@ -32,7 +32,9 @@ enum page_wake { WAKE_NONE, WAKE_SOON, WAKE_NOW };
 
 struct page {
     _Atomic uint32_t magic;
-    /* For a successor: the runner, by pid and start time in clock ticks. */
+    /* For a successor: the boot that the rest is of (numbers and times begin anew with each), and
+     * the runner, by pid and start time in clock ticks. */
+    _Atomic uint64_t boot_id[2];
     _Atomic int64_t runner_pid;
     _Atomic uint64_t runner_start;
     /* The command of the current attempt: its process group and the boot-time clock just before it
@@ -41,7 +43,9 @@ struct page {
     _Atomic int64_t command_boot_ns;
 
     /* Number of the next task to take in the high half, number behind the last one published in the
-     * low half. Both sides move it by compare-and-swap. */
+     * low half. Both sides move it by compare-and-swap. The host lowers the low half to the high one
+     * before it signals the runner: then the signal cannot meet a task that comes after the one it
+     * is meant for (runner_process_end). */
     _Alignas(64) _Atomic uint64_t cursor;
     _Alignas(64) _Atomic uint32_t sleeping; /* the runner waits for its wake descriptor */
     _Atomic uint64_t cancel;                /* PAGE_RUNNING and the number of the task to end */

@@ -54,6 +54,26 @@ uint64_t process_start(pid_t pid)
     return read_info(pid, &info) ? info.start : 0;
 }
 
+struct boot_id process_boot_id(void)
+{
+    struct boot_id id = {0};
+    char text[64] = "";
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    /* 32 hexadecimal digits, with hyphens among them. */
+    size_t digits = 0;
+    for (ssize_t i = 0; i < size && digits < 32; i++) {
+        if (!isxdigit((unsigned char)text[i]))
+            continue;
+        int digit = text[i] <= '9' ? text[i] - '0' : (text[i] | 0x20) - 'a' + 10;
+        id.halves[digits / 16] = id.halves[digits / 16] << 4 | (uint64_t)digit;
+        digits++;
+    }
+    return id;
+}
+
 int64_t process_boot_ns(void)
 {
     struct timespec now;

@@ -9,6 +9,11 @@
 
 /* Start time of a process in clock ticks since boot; 0 when it is gone. */
 uint64_t process_start(pid_t pid);
+/* What the kernel calls this boot of the machine; zero where it does not say. */
+struct boot_id {
+    uint64_t halves[2];
+};
+struct boot_id process_boot_id(void);
 /* The boot-time clock, ns; the clock that start times are of. */
 int64_t process_boot_ns(void);
 /* SIGKILL to every direct child of this process that is not among `kept`, until there is none

@@ -1,7 +1,7 @@
 /*
  * One runner from its host's side. Invariants: what the page and rings hold is checked before it is
  * used; a runner that scribbled is killed and from then on its memory is not read; a process is
- * signalled only while we have not waited for it.
+ * signalled only while we have not waited for it; a runner that was signalled begins nothing more.
  */
 #include "worker-host/runner_process.h"
 
@@ -73,11 +73,11 @@ enum synk_status runner_process_init(struct runner_process *runner, const char *
     return page_map(runner->page_fd, runner->rings_fd, &runner->page, &runner->rings, error);
 }
 
-void runner_process_fini(struct runner_process *runner)
+void runner_process_fini(struct runner_process *runner, const pid_t *kept, size_t kept_count)
 {
     if (runner->pid) {
         kill(-runner->pid, SIGKILL);
-        runner_process_reap(runner, NULL, 0);
+        runner_process_reap(runner, kept, kept_count);
     }
     int fds[] = {runner->page_fd,   runner->rings_fd, runner->wake_fd,
                  runner->cancel_fd, runner->timer_fd, runner->output_fd};
@@ -96,10 +96,14 @@ static void reset(struct runner_process *runner)
     task_writer_init(&runner->writer, page, runner->rings);
     runner->report_head = 0;
     runner->unread = bytes_of(NULL, 0);
-    runner->is_ready = runner->is_corrupt = runner->must_publish = runner->saw_start = false;
-    runner->progress_count = 0;
+    runner->is_ready = runner->is_corrupt = runner->is_doomed = false;
+    runner->must_publish = runner->saw_start = false;
+    runner->progress_count = runner->reclaimed = 0;
     if (ftruncate(runner->output_fd, 0))
         abort(); /* an old runner's output would be the next task's */
+    struct boot_id boot = process_boot_id();
+    for (int i = 0; i < 2; i++)
+        atomic_store(&page->boot_id[i], boot.halves[i]);
     atomic_store(&page->magic, PAGE_MAGIC);
 }
 
@@ -185,8 +189,8 @@ void runner_process_give(struct runner_process *runner, const struct host_task *
 void runner_process_publish(struct runner_process *runner)
 {
     bool wake = false;
-    if (!runner->must_publish || runner->is_corrupt)
-        return;
+    if (!runner->must_publish || runner->is_corrupt || runner->is_doomed)
+        return; /* what a doomed runner was given comes back with its death */
     runner->must_publish = false;
     if (task_writer_publish(&runner->writer, &wake))
         condemn(runner);
@@ -202,7 +206,24 @@ uint32_t runner_process_reclaim(struct runner_process *runner)
         condemn(runner);
         count = 0;
     }
+    count += runner->reclaimed;
+    runner->reclaimed = 0;
     return count;
+}
+
+/* Leaves the runner nothing to begin; whether the oldest task is the last that it began. */
+static bool is_cornered(struct runner_process *runner)
+{
+    runner->reclaimed = runner_process_reclaim(runner);
+    return runner->writer.written - runner->writer.done <= 1;
+}
+
+static void signal_runner(struct runner_process *runner, int number)
+{
+    if (!runner->is_corrupt && !is_cornered(runner))
+        return;
+    runner->is_doomed = true;
+    kill(-runner->pid, number);
 }
 
 void runner_process_end(struct runner_process *runner, enum host_end how)
@@ -217,10 +238,10 @@ void runner_process_end(struct runner_process *runner, enum host_end how)
             condemn(runner);
         break;
     case END_TERM:
-        kill(-runner->pid, SIGTERM);
+        signal_runner(runner, SIGTERM);
         break;
     case END_KILL:
-        kill(-runner->pid, SIGKILL);
+        signal_runner(runner, SIGKILL);
         break;
     }
 }
@@ -260,6 +281,9 @@ bool runner_process_next(struct runner_process *runner, struct report_head *ret_
     if (head.kind == FRAME_READY)
         runner->is_ready = true;
     if (head.kind == FRAME_RESULT) {
+        /* It got the better of a SIGTERM, or the signal came late: the signal's harm is done. */
+        if (runner->is_doomed)
+            kill(-runner->pid, SIGKILL);
         task_writer_finish(writer);
         runner->saw_start = false;
         runner->progress_count = 0;
@@ -331,6 +355,29 @@ struct runner_death runner_process_reap(struct runner_process *runner, const pid
     return death;
 }
 
+/* A process group by its leader's number and start. The descriptor first: while it is open, what
+ * /proc says of the number is of no earlier process. */
+static size_t kill_runner(pid_t pid, uint64_t start)
+{
+    size_t told = 0;
+    int pidfd = pid > 1 && start ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
+    if (pidfd < 0)
+        return 0;
+    if (process_start(pid) == start) {
+        told = syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) == 0;
+        kill(-pid, SIGKILL);
+    }
+    close(pidfd);
+    return told;
+}
+
+static bool is_of_this_boot(const struct page *page)
+{
+    struct boot_id boot = process_boot_id();
+    return atomic_load(&page->boot_id[0]) == boot.halves[0] &&
+           atomic_load(&page->boot_id[1]) == boot.halves[1];
+}
+
 static size_t kill_recorded(const char *path)
 {
     size_t told = 0;
@@ -341,11 +388,9 @@ static size_t kill_recorded(const char *path)
     struct page *page = (struct page *)(void *)mem_alloc(sizeof(*page));
     if (pread(fd, bytes, sizeof(bytes), 0) == (ssize_t)sizeof(bytes)) {
         memcpy(page, bytes, sizeof(*page));
-        pid_t pid = (pid_t)atomic_load(&page->runner_pid);
-        uint64_t start = atomic_load(&page->runner_start);
-        if (atomic_load(&page->magic) == PAGE_MAGIC) {
-            if (pid > 1 && start && process_start(pid) == start)
-                told += kill(-pid, SIGKILL) == 0;
+        if (atomic_load(&page->magic) == PAGE_MAGIC && is_of_this_boot(page)) {
+            told += kill_runner((pid_t)atomic_load(&page->runner_pid),
+                                atomic_load(&page->runner_start));
             told += process_kill_group((pid_t)atomic_load(&page->command_group),
                                        atomic_load(&page->command_boot_ns));
         }

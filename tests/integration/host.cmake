@@ -12,7 +12,7 @@ add_executable(host_driver integration/host_driver.c)
 set_target_properties(host_driver PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 target_link_libraries(host_driver PRIVATE synk-proto PkgConfig::ZMQ)
 add_dependencies(host_driver synk-worker-host plugin_test)
-foreach(name exec ends plugin drain spool reconnect reclaim)
+foreach(name exec ends plugin drain spool spool_full reconnect reclaim)
   add_test(NAME integration.host_${name}
            COMMAND host_driver $<TARGET_FILE:synk-worker-host> ${CMAKE_BINARY_DIR}/tests/plugins ${name})
   set_tests_properties(integration.host_${name} PROPERTIES TIMEOUT 120 LABELS integration)

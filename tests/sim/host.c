@@ -388,8 +388,9 @@ static void execute(struct world *world, struct sim_host *host, const struct hos
     case HOST_SPOOL_APPEND:
         buf_append(&host->spool, host_effect_body(effects, effect).data, effect->body_size);
         break;
-    case HOST_SPOOL_RESET:
+    case HOST_SPOOL_REWRITE:
         buf_clear(&host->spool);
+        buf_append(&host->spool, host_effect_body(effects, effect).data, effect->body_size);
         break;
     case HOST_RECONNECT:
         network_close(world, &host->endpoint);

@@ -297,10 +297,91 @@ static void test_reports_survive_the_link_and_the_host(void)
     flush(&next);
     struct msg_report *items = reports(&next, &total);
     CU_ASSERT(total == 1 && items[0].id.run == 1);
-    CU_ASSERT_EQUAL(count(&next, HOST_SPOOL_RESET), 1);
+    CU_ASSERT_EQUAL(count(&next, HOST_SPOOL_APPEND), 0);
+    spooled = find(&next, HOST_SPOOL_REWRITE, 0);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(spooled);
+    struct stage third = make(1, false); /* a crash right after the rewriting */
+    CU_ASSERT_EQUAL(host_restore(third.host, host_effect_body(&next.effects, spooled)), 1);
+    destroy(&third);
     acknowledge(&next, 1);
     flush(&next);
     CU_ASSERT_EQUAL(host_counts(next.host).unacknowledged, 0);
+    buf_fini(&file);
+    destroy(&stage);
+    destroy(&next);
+}
+
+/* The reports that a file of these bytes gives to the next host. */
+static size_t restorable(struct synk_bytes file)
+{
+    struct stage next = make(1, false);
+    size_t found = host_restore(next.host, file);
+    destroy(&next);
+    return found;
+}
+
+static void test_a_failed_append_is_tried_again(void)
+{
+    struct stage stage = make(1, false);
+    settle(&stage);
+    dispatch(&stage, 0, 2, 0, 4);
+    flush(&stage);
+    finish(&stage, false);
+    message(&stage, MSG_WHO, bytes_of("\x80", 1), 4);
+    flush(&stage);
+    CU_ASSERT_EQUAL(count(&stage, HOST_SPOOL_APPEND), 1);
+    for (int i = 0; i < 3; i++) {
+        step(&stage, (struct host_input){.kind = HOST_SPOOL_FAILED});
+        host_effects_clear(&stage.effects);
+        stage.now_ms += 999;
+        flush(&stage);
+        CU_ASSERT_EQUAL(count(&stage, HOST_SPOOL_APPEND), 0); /* not at every turn of the loop */
+        if (i == 1)
+            finish(&stage, false);
+        stage.now_ms += 1;
+        flush(&stage);
+        const struct host_effect *effect = find(&stage, HOST_SPOOL_APPEND, 0);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(effect);
+        CU_ASSERT_EQUAL(restorable(host_effect_body(&stage.effects, effect)), i < 1 ? 1 : 2);
+    }
+    host_effects_clear(&stage.effects);
+    stage.now_ms += 5000;
+    flush(&stage);
+    CU_ASSERT_EQUAL(count(&stage, HOST_SPOOL_APPEND), 0); /* it is there now */
+    destroy(&stage);
+}
+
+static void test_a_torn_spool_is_appended_to_only_once_it_is_whole(void)
+{
+    struct stage stage = make(1, false), next = make(1, false);
+    settle(&stage);
+    dispatch(&stage, 0, 1, 0, 4);
+    flush(&stage);
+    finish(&stage, false);
+    message(&stage, MSG_WHO, bytes_of("\x80", 1), 4);
+    flush(&stage);
+    const struct host_effect *effect = find(&stage, HOST_SPOOL_APPEND, 0);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(effect);
+    struct buf file = {0};
+    struct synk_bytes body = host_effect_body(&stage.effects, effect);
+    buf_append(&file, body.data, body.size);
+    buf_append(&file, "torn", 4);
+    CU_ASSERT_EQUAL(host_restore(next.host, buf_bytes(&file)), 1);
+    settle(&next);
+    dispatch(&next, 1, 1, 0, 4);
+    flush(&next);
+    CU_ASSERT_EQUAL(count(&next, HOST_SPOOL_REWRITE), 1);
+    step(&next, (struct host_input){.kind = HOST_SPOOL_FAILED});
+    finish(&next, false);
+    message(&next, MSG_WHO, bytes_of("\x80", 1), 4);
+    host_effects_clear(&next.effects);
+    flush(&next);
+    CU_ASSERT_EQUAL(count(&next, HOST_SPOOL_APPEND), 0); /* it would be lost behind what is torn */
+    next.now_ms += 1000;
+    flush(&next);
+    effect = find(&next, HOST_SPOOL_REWRITE, 0);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(effect);
+    CU_ASSERT_EQUAL(restorable(host_effect_body(&next.effects, effect)), 2);
     buf_fini(&file);
     destroy(&stage);
     destroy(&next);
@@ -348,6 +429,8 @@ static const struct unit_case cases[] = {
     {"cancel_before_and_after_the_start", test_cancel_before_and_after_the_start},
     {"recall_and_drain_give_back", test_recall_and_drain_give_back},
     {"reports_survive_the_link_and_the_host", test_reports_survive_the_link_and_the_host},
+    {"a_failed_append_is_tried_again", test_a_failed_append_is_tried_again},
+    {"a_torn_spool_is_rewritten_first", test_a_torn_spool_is_appended_to_only_once_it_is_whole},
     {"silence_reconnects", test_silence_reconnects_but_not_after_a_pause_of_our_own},
     {"garbage_is_counted", test_garbage_is_counted},
     {NULL, NULL},
