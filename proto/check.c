@@ -213,3 +213,30 @@ enum synk_status check_value(struct synk_bytes bytes, const struct check_limits 
                            (size_t)(at - start));
     return SYNK_OK;
 }
+
+size_t check_sequence(struct synk_bytes bytes, size_t *ret_objects)
+{
+    const uint8_t *at = bytes.data, *end = at + bytes.size;
+    size_t count = 0, objects = 0, seen = 0;
+    uint64_t left = 0; /* objects still to come of the value under way */
+    while (bytes.size && at != end) {
+        struct head head;
+        left = left ? left - 1 : 0;
+        seen++;
+        if (!read_head(&at, end, &head) || head.shape == SHAPE_EXT || head.shape == SHAPE_BAD)
+            break;
+        if (head.shape == SHAPE_ARRAY || head.shape == SHAPE_MAP)
+            left += (uint64_t)head.count << (head.shape == SHAPE_MAP);
+        else if (head.count > (size_t)(end - at))
+            break;
+        else
+            at += head.count;
+        if (left == 0) {
+            count++;
+            objects = seen;
+        }
+    }
+    if (ret_objects)
+        *ret_objects = objects;
+    return count;
+}

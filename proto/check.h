@@ -26,6 +26,11 @@ extern const struct check_limits check_message_limits;
 enum synk_status check_value(struct synk_bytes bytes, const struct check_limits *limits,
                              struct synk_error *error);
 
+/* How many whole values lie one behind the other at the start of `bytes`, and how many objects make
+ * them up (NULL: not asked). Looks at their extent only, not at what check_value asks of them.
+ * Linear. */
+size_t check_sequence(struct synk_bytes bytes, size_t *ret_objects);
+
 /* Whether the bytes are well-formed UTF-8. */
 bool check_utf8(struct synk_bytes text);
 /* How many bytes at the start are well-formed UTF-8. */

@@ -132,18 +132,49 @@ size_t synk_value_count(const struct synk_value *value)
     }
 }
 
-const struct synk_value *synk_value_get(const struct synk_value *map, const char *key)
+static const struct synk_value *find(const struct synk_value *map, const char *key, size_t size)
 {
     if (!map || object_of(map)->type != MSGPACK_OBJECT_MAP)
         return NULL;
     const msgpack_object_map *entries = &object_of(map)->via.map;
-    size_t size = strlen(key);
     for (uint32_t i = 0; i < entries->size; i++) {
         const msgpack_object_str *name = &entries->ptr[i].key.via.str;
         if (name->size == size && memcmp(name->ptr, key, size) == 0)
             return value_of(&entries->ptr[i].val);
     }
     return NULL;
+}
+
+const struct synk_value *synk_value_get(const struct synk_value *map, const char *key)
+{
+    return find(map, key, strlen(key));
+}
+
+/* The position that `size` digits name, or SIZE_MAX. */
+static size_t position(const char *digits, size_t size)
+{
+    size_t number = 0;
+    if (size == 0 || size > 9)
+        return SIZE_MAX;
+    for (size_t i = 0; i < size; i++) {
+        if (digits[i] < '0' || digits[i] > '9')
+            return SIZE_MAX;
+        number = number * 10 + (size_t)(digits[i] - '0');
+    }
+    return number;
+}
+
+const struct synk_value *synk_value_path(const struct synk_value *value, const char *path)
+{
+    while (value && *path) {
+        size_t size = strcspn(path, "/");
+        if (synk_value_kind(value) == SYNK_ARRAY)
+            value = synk_value_at(value, position(path, size));
+        else
+            value = find(value, path, size);
+        path += size + (path[size] == '/');
+    }
+    return value;
 }
 
 const struct synk_value *synk_value_at(const struct synk_value *value, size_t index)
@@ -319,6 +350,16 @@ bool value_same(struct synk_bytes a, struct synk_bytes b)
 
 struct synk_builder {
     struct buf buf;
+    /* Where the containers start that were begun and not ended; a deeper one is refused by the
+     * check of the whole value, so its place need not be known. */
+    size_t open[LIMIT_VALUE_DEPTH];
+    size_t depth;
+};
+
+enum {
+    TAG_ARRAY32 = 0xdd,
+    TAG_MAP32 = 0xdf,
+    OPEN_HEAD_BYTES = 5, /* a tag and a count of 32 bits, filled in at the end */
 };
 
 struct synk_builder *synk_builder_new(void)
@@ -337,6 +378,41 @@ void synk_builder_free(struct synk_builder *builder)
 void synk_builder_clear(struct synk_builder *builder)
 {
     buf_clear(&builder->buf);
+    builder->depth = 0;
+}
+
+static void begin(struct synk_builder *builder, uint8_t tag)
+{
+    const uint8_t head[OPEN_HEAD_BYTES] = {tag};
+    if (builder->depth < LIMIT_VALUE_DEPTH)
+        builder->open[builder->depth] = builder->buf.size;
+    builder->depth++;
+    buf_append(&builder->buf, head, sizeof(head));
+}
+
+void synk_builder_begin_map(struct synk_builder *builder)
+{
+    begin(builder, TAG_MAP32);
+}
+
+void synk_builder_begin_array(struct synk_builder *builder)
+{
+    begin(builder, TAG_ARRAY32);
+}
+
+void synk_builder_end(struct synk_builder *builder)
+{
+    if (builder->depth == 0 || --builder->depth >= LIMIT_VALUE_DEPTH)
+        return;
+    uint8_t *head = builder->buf.data + builder->open[builder->depth],
+            *body = head + OPEN_HEAD_BYTES;
+    size_t left = builder->buf.size - (size_t)(body - builder->buf.data);
+    size_t count = check_sequence(bytes_of(body, left), NULL);
+    /* A key without its value counts as an entry, which is then found to be missing. */
+    if (head[0] == TAG_MAP32)
+        count = (count + 1) / 2;
+    for (int i = 0; i < 4; i++)
+        head[1 + i] = (uint8_t)(count >> (24 - 8 * i));
 }
 
 void synk_builder_map(struct synk_builder *builder, size_t entries)

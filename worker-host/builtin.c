@@ -2,12 +2,9 @@
  * The built-in functions sim.*: known behaviour for tests, examples and measurements, through the
  * same SDK that plugins use (but for sim.noop, which touches nothing).
  */
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "worker-host/task.h"
 
@@ -25,16 +22,8 @@ static int noop(struct synk_task *task)
 /* {ms}: sleeps, and ends at once when it is to end. */
 static int sleep_ms(struct synk_task *task)
 {
-    int64_t until_ns = task_clock_ns() + option(task, "ms", 0) * 1000000;
-    struct pollfd item = {.fd = RUNNER_CANCEL, .events = POLLIN};
-    for (int64_t left; (left = until_ns - task_clock_ns()) > 0;) {
-        struct timespec timeout = {.tv_sec = left / 1000000000, .tv_nsec = left % 1000000000};
-        uint64_t count;
-        if (synk_task_cancelled(task))
-            return synk_task_fail(task, "ended early");
-        if (ppoll(&item, 1, &timeout, NULL) > 0 && read(RUNNER_CANCEL, &count, sizeof(count)) < 0)
-            continue; /* it was for an earlier task */
-    }
+    if (synk_task_sleep(task, option(task, "ms", 0)))
+        return synk_task_fail(task, "ended early");
     return 0;
 }
 

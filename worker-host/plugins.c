@@ -135,6 +135,19 @@ static bool name_of(const char *path, char *name, size_t name_size)
     return true;
 }
 
+/* The loader's words, but for a plugin that calls what only newer hosts have. */
+static enum synk_status explain_load(const char *text, struct synk_error *error)
+{
+    const char *missing = strstr(text, "undefined symbol: synk_");
+    if (!missing)
+        return status_fail(error, SYNK_REFUSED, "%s", text);
+    missing += strlen("undefined symbol: ");
+    return status_fail(error, SYNK_REFUSED,
+                       "it calls %.*s, which this host (" SYNK_VERSION
+                       ") does not have: build it with this host's <synk/worker.h>",
+                       (int)strcspn(missing, " ,\n"), missing);
+}
+
 static enum synk_status open_plugin(const char *path, const struct synk_plugin **ret_plugin,
                                     struct synk_error *error)
 {
@@ -146,7 +159,7 @@ static enum synk_status open_plugin(const char *path, const struct synk_plugin *
         return status;
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!library)
-        return status_fail(error, SYNK_REFUSED, "%s", dlerror());
+        return explain_load(dlerror(), error);
     const struct synk_plugin *plugin = dlsym(library, "synk_plugin");
     if (!plugin)
         return status_fail(error, SYNK_REFUSED, "it does not export synk_plugin (SYNK_PLUGIN(…))");

@@ -5,7 +5,9 @@
  */
 #include "worker-host/task.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +57,7 @@ void task_end(struct synk_task *task)
     task->has_payload = task->has_params = task->has_inputs = false;
     synk_builder_clear(task->result);
     buf_clear(&task->error);
+    arena_clear(&task->texts);
     if (task->input_bytes.capacity > 64 << 10)
         buf_fini(&task->input_bytes);
     else
@@ -114,6 +117,15 @@ const struct synk_value *synk_task_inputs(const struct synk_task *task)
     return task->inputs ? synk_document_root(task->inputs) : NULL;
 }
 
+const char *synk_task_string(struct synk_task *task, const struct synk_value *value,
+                             const char *otherwise)
+{
+    if (synk_value_kind(value) != SYNK_STRING)
+        return otherwise;
+    struct synk_bytes text = synk_value_bytes(value);
+    return arena_strndup(&task->texts, text.data, text.size);
+}
+
 static const char *copy_text(char *out, size_t out_size, struct synk_bytes text)
 {
     size_t size = text.size < out_size - 1 ? text.size : out_size - 1;
@@ -159,6 +171,38 @@ int64_t synk_task_time_left_ms(const struct synk_task *task)
 bool synk_task_cancelled(const struct synk_task *task)
 {
     return atomic_load(&task->runner->page->cancel) == (PAGE_RUNNING | task->number);
+}
+
+/* The descriptor was written for this task, or for an earlier one that did not look. In the first
+ * case it stays readable, for other threads that wait; the host sets page.cancel before it writes,
+ * so what it writes between our look and our read is put back. */
+static void settle_cancel(const struct synk_task *task)
+{
+    uint64_t count = 1;
+    if (synk_task_cancelled(task))
+        return;
+    if (read(RUNNER_CANCEL, &count, sizeof(count)) < 0 && errno != EAGAIN && errno != EINTR)
+        abort();
+    if (synk_task_cancelled(task) && write(RUNNER_CANCEL, &count, sizeof(count)) < 0)
+        abort();
+}
+
+enum synk_status synk_task_sleep(const struct synk_task *task, int64_t ms)
+{
+    enum { STEP_MS = 1000000 }; /* what poll takes as an int, many times over */
+    int64_t start_ns = task_clock_ns();
+    struct pollfd item = {.fd = RUNNER_CANCEL, .events = POLLIN};
+    while (!synk_task_cancelled(task)) {
+        int64_t left_ms = ms - (task_clock_ns() - start_ns) / 1000000;
+        if (left_ms <= 0)
+            return SYNK_OK;
+        int ready = poll(&item, 1, (int)(left_ms < STEP_MS ? left_ms : STEP_MS));
+        if (ready < 0 && errno != EINTR)
+            abort(); /* the descriptor is not there: somebody closed it */
+        if (ready > 0)
+            settle_cancel(task);
+    }
+    return SYNK_CANCELLED;
 }
 
 struct synk_builder *synk_task_result(struct synk_task *task)

@@ -19,6 +19,7 @@ struct synk_task {
     char unit[LIMIT_ID_BYTES + 1], worker[LIMIT_ID_BYTES + 1], run[LIMIT_ID_BYTES + 24];
     struct synk_builder *result;
     struct buf error;
+    struct arena texts;         /* of synk_task_string */
     struct synk_error decoding; /* the first thing that did not decode */
     /* Of a command; -1 otherwise. */
     int32_t exit_status, signal;

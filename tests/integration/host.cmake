@@ -8,6 +8,17 @@ set_target_properties(plugin_test PROPERTIES PREFIX "" OUTPUT_NAME test
 add_custom_command(TARGET plugin_test POST_BUILD
                    COMMAND chmod go-w ${CMAKE_BINARY_DIR}/tests/plugins $<TARGET_FILE:plugin_test>)
 
+# For test_sdk.py: the SDK in use, from C and from its first version.
+foreach(name sdk abi1)
+  add_library(plugin_${name} MODULE support/plugin_${name}.c)
+  target_include_directories(plugin_${name} PRIVATE ${CMAKE_SOURCE_DIR}/worker-host/include
+                             ${CMAKE_SOURCE_DIR}/proto/include)
+  set_target_properties(plugin_${name} PROPERTIES PREFIX "" OUTPUT_NAME ${name}
+                        LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/plugins)
+  add_custom_command(TARGET plugin_${name} POST_BUILD
+                     COMMAND chmod go-w ${CMAKE_BINARY_DIR}/tests/plugins $<TARGET_FILE:plugin_${name}>)
+endforeach()
+
 add_executable(host_driver integration/host_driver.c)
 set_target_properties(host_driver PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 target_link_libraries(host_driver PRIVATE synk-proto PkgConfig::ZMQ)

@@ -138,6 +138,28 @@ static void test_utf8_prefix(void)
     CU_ASSERT(check_utf8(bytes_of(NULL, 0)));
 }
 
+static void test_sequence(void)
+{
+    static const struct {
+        struct synk_bytes bytes;
+        size_t values, objects;
+    } rows[] = {
+        {{NULL, 0}, 0, 0},
+        {{"\x01\x02", 2}, 2, 2},
+        {{"\x92\x01\x81\xa1k\x02\xc0", 7}, 2, 6}, /* [1, {k: 2}] and null */
+        {{"\xc0\x92\x01", 3}, 1, 1},              /* the second is not whole */
+        {{"\xc0\xa5xy", 4}, 1, 1},
+        {{"\xc0\xc1", 2}, 1, 1},
+        {{"\x90\x80\xcb\0\0\0\0\0\0\0\0", 11}, 3, 3},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        size_t objects = 99;
+        CU_ASSERT_EQUAL(check_sequence(rows[i].bytes, &objects), rows[i].values);
+        CU_ASSERT_EQUAL(objects, rows[i].objects);
+        CU_ASSERT_EQUAL(check_sequence(rows[i].bytes, NULL), rows[i].values);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct unit_case cases[] = {
@@ -146,6 +168,7 @@ int main(int argc, char **argv)
         {"depth", test_depth},
         {"items", test_items},
         {"utf8_prefix", test_utf8_prefix},
+        {"sequence", test_sequence},
         {NULL, NULL},
     };
     return unit_main(argc, argv, "check", cases);

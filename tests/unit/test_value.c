@@ -1,5 +1,6 @@
 /* Reading, building and comparing values. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "proto/pack.h"
@@ -209,6 +210,106 @@ static void test_bad_bytes_make_no_document(void)
     CU_ASSERT_PTR_NULL(document);
 }
 
+static bool json_is(struct synk_builder *builder, const char *expected)
+{
+    struct synk_document *document = decode(synk_builder_bytes(builder));
+    char *json = synk_value_json_dup(synk_document_root(document));
+    bool is_same = strcmp(json, expected) == 0;
+    if (!is_same)
+        printf("%s\n", json);
+    free(json);
+    synk_document_free(document);
+    return is_same;
+}
+
+static void test_paths_reach_into_maps_and_arrays(void)
+{
+    static const char text[] =
+        "{\"a.b c\": {\"list\": [1, {\"x\": 7}]}, \"\": {\"\": 3}, \"0\": 4}";
+    struct synk_builder *builder = synk_builder_new();
+    CU_ASSERT_EQUAL(synk_builder_json(builder, text, strlen(text), NULL), SYNK_OK);
+    struct synk_document *document = decode(synk_builder_bytes(builder));
+    static const struct {
+        const char *path;
+        int64_t expected; /* -1 = absent */
+    } rows[] = {
+        {"a.b c/list/1/x", 7},
+        {"a.b c/list/0", 1},
+        {"a.b c/list/2", -1},
+        {"a.b c/list/-1", -1},
+        {"a.b c/list/x", -1},
+        {"a.b c/list//", -1},
+        {"a.b", -1},
+        {"a.b c/list/0/x", -1},
+        {"/", -1},
+        {"//", 3},
+        {"0", 4},
+        {"0/0", -1},
+        {"a.b c/list/99999999999999999999", -1},
+    };
+    const struct synk_value *root = synk_document_root(document);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (synk_value_int(synk_value_path(root, rows[i].path), -1) != rows[i].expected)
+            CU_FAIL(rows[i].path);
+    CU_ASSERT_PTR_EQUAL(synk_value_path(root, ""), root);
+    CU_ASSERT_PTR_NULL(synk_value_path(NULL, "a"));
+    synk_document_free(document);
+    synk_builder_free(builder);
+}
+
+static void test_containers_count_for_themselves(void)
+{
+    struct synk_builder *builder = synk_builder_new();
+    synk_builder_end(builder); /* nothing was begun */
+    synk_builder_begin_map(builder);
+    synk_builder_string(builder, "list");
+    synk_builder_begin_array(builder);
+    for (int i = 0; i < 3; i++) {
+        synk_builder_begin_map(builder);
+        synk_builder_string(builder, "i");
+        synk_builder_int(builder, i);
+        synk_builder_end(builder);
+    }
+    synk_builder_array(builder, 1);
+    synk_builder_null(builder);
+    synk_builder_end(builder);
+    synk_builder_string(builder, "none");
+    synk_builder_begin_map(builder);
+    synk_builder_end(builder);
+    synk_builder_end(builder);
+    CU_ASSERT(json_is(builder, "{\"list\":[{\"i\":0},{\"i\":1},{\"i\":2},[null]],\"none\":{}}"));
+    synk_builder_clear(builder);
+    synk_builder_begin_array(builder);
+    for (int i = 0; i < 70000; i++)
+        synk_builder_bool(builder, true);
+    synk_builder_end(builder);
+    struct synk_document *document = decode(synk_builder_bytes(builder));
+    CU_ASSERT_EQUAL(synk_value_count(synk_document_root(document)), 70000);
+    synk_document_free(document);
+    synk_builder_free(builder);
+}
+
+static void test_containers_that_do_not_add_up_are_no_value(void)
+{
+    for (int which = 0; which < 3; which++) {
+        struct synk_builder *builder = synk_builder_new();
+        int begun = which == 2 ? 40 : 1;
+        for (int i = 0; i < begun; i++)
+            synk_builder_begin_map(builder);
+        synk_builder_string(builder, "key without a value");
+        for (int i = 0; which && i < begun; i++)
+            synk_builder_end(builder);
+        struct synk_error error;
+        CU_ASSERT_NOT_EQUAL(check_value(synk_builder_bytes(builder), &check_message_limits, &error),
+                            SYNK_OK);
+        synk_builder_clear(builder); /* forgets what was begun */
+        synk_builder_begin_array(builder);
+        synk_builder_end(builder);
+        CU_ASSERT(json_is(builder, "[]"));
+        synk_builder_free(builder);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct unit_case cases[] = {
@@ -219,6 +320,10 @@ int main(int argc, char **argv)
         {"same", test_same},
         {"many_small_arrays", test_many_small_arrays},
         {"bad_bytes_make_no_document", test_bad_bytes_make_no_document},
+        {"paths_reach_into_maps_and_arrays", test_paths_reach_into_maps_and_arrays},
+        {"containers_count_for_themselves", test_containers_count_for_themselves},
+        {"containers_that_do_not_add_up_are_no_value",
+         test_containers_that_do_not_add_up_are_no_value},
         {NULL, NULL},
     };
     return unit_main(argc, argv, "value", cases);

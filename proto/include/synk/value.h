@@ -60,6 +60,10 @@ SYNK_API enum synk_kind synk_value_kind(const struct synk_value *value);
 SYNK_API size_t synk_value_count(const struct synk_value *value);
 /* The map's value for a key, NULL when absent or not a map. Linear in the map's size. */
 SYNK_API const struct synk_value *synk_value_get(const struct synk_value *map, const char *key);
+/* What is under a path of map keys and array positions joined by '/', such as "Probe/streams/0":
+ * worker ids cannot contain that, so paths into a task's inputs are never ambiguous. NULL where any
+ * part is absent; the value itself for "". */
+SYNK_API const struct synk_value *synk_value_path(const struct synk_value *value, const char *path);
 /* The element of an array, or the value of a map's entry, by position; NULL past the end. */
 SYNK_API const struct synk_value *synk_value_at(const struct synk_value *value, size_t index);
 /* The key of a map's entry by position (not NUL-terminated); size 0 past the end. */
@@ -84,6 +88,11 @@ SYNK_API void synk_builder_clear(struct synk_builder *builder);
 /* Containers take the number of elements that will follow. A map's entries are key, value, key… */
 SYNK_API void synk_builder_map(struct synk_builder *builder, size_t entries);
 SYNK_API void synk_builder_array(struct synk_builder *builder, size_t elements);
+/* Containers whose number of elements need not be known before: whatever follows until the matching
+ * end belongs to them. Up to 16 in one another. An end without a begin does nothing. */
+SYNK_API void synk_builder_begin_map(struct synk_builder *builder);
+SYNK_API void synk_builder_begin_array(struct synk_builder *builder);
+SYNK_API void synk_builder_end(struct synk_builder *builder);
 SYNK_API void synk_builder_null(struct synk_builder *builder);
 SYNK_API void synk_builder_bool(struct synk_builder *builder, bool value);
 SYNK_API void synk_builder_int(struct synk_builder *builder, int64_t value);
