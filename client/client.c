@@ -61,6 +61,8 @@ enum synk_status synk_client_open(const struct synk_client_options *options,
     client->fd = client->timer_fd = client->wake_fd = -1;
     client->timeout_ms = options->timeout_ms;
     client->fail_fast = options->fail_fast;
+    client->notice = options->notice;
+    client->notice_context = options->notice_context;
     enum synk_status status = directory_resolve(options->directory, &client->directory, error);
     if (!status && client->fail_fast)
         status = client_check_supervisor(client, error);

@@ -57,6 +57,8 @@ struct link {
     uint32_t epoch;        /* 0 = not known yet */
     bool is_fresh;         /* connected again since the epoch was learned */
     bool is_probing;       /* a `connect` is under way */
+    bool is_overdue;       /* it was asked because requests stay without an answer */
+    bool is_noticed;       /* that the supervisor cannot save was told */
     int64_t down_since_ms; /* 0 = connected */
     int64_t heard_ms, events_heard_ms, probe_ms, probe_wait_ms;
     uint64_t head; /* the highest number that PUB told */
@@ -66,6 +68,8 @@ struct synk_client {
     struct directory directory;
     int64_t timeout_ms;
     bool fail_fast, is_closing;
+    void (*notice)(void *context, const char *text);
+    void *notice_context;
     int fd, timer_fd, wake_fd;
     bool is_awake; /* wake_fd is raised */
     struct link link;

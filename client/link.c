@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -259,14 +260,35 @@ static void learn(struct synk_client *client, const struct synk_value *body)
     subscriptions_wake(client, UINT64_MAX);
 }
 
+/* Who waits is told why, but not before it is a wait: what is asked while nothing can be saved is
+ * refused at once, and needs no second reason. */
+static void tell_store(struct synk_client *client, const struct synk_value *body)
+{
+    struct link *link = &client->link;
+    struct synk_bytes text = synk_value_bytes(synk_value_get(body, "store"));
+    bool is_down = text.size != 0;
+    if (is_down && link->is_overdue && !link->is_noticed && client->requests.count &&
+        client->notice) {
+        char *reason = mem_strndup(text.data, text.size);
+        client->notice(client->notice_context, reason);
+        free(reason);
+        link->is_noticed = true;
+    }
+    if (!is_down)
+        link->is_noticed = false;
+    link->is_overdue = false;
+}
+
 static void on_connect(void *context, enum synk_status status, const struct synk_value *body,
                        const struct synk_error *error)
 {
     (void)error;
     struct synk_client *client = context;
     client->link.is_probing = false;
-    if (status == SYNK_OK)
-        learn(client, body);
+    if (status != SYNK_OK)
+        return;
+    learn(client, body);
+    tell_store(client, body);
 }
 
 void link_probe(struct synk_client *client, int64_t now_ms)
@@ -315,6 +337,7 @@ void link_process(struct synk_client *client, int64_t now_ms)
         /* A probe that stayed unanswered may be lost, or its reply, and others with it. */
         if (link->is_probing)
             requests_rewind(client);
+        link->is_overdue = true;
         link_probe(client, now_ms);
         if (link->probe_wait_ms < CLIENT_PROBE_MAX_MS)
             link->probe_wait_ms *= 2;

@@ -248,10 +248,18 @@ static bool is_repeated(struct engine *engine, struct request *request)
     return true;
 }
 
+/* Whether it came before: what was taken then is done once it can be saved, so it is not refused.
+ */
+static bool is_known(struct engine *engine, const struct request *request)
+{
+    struct synk_bytes text;
+    return value_get_string(request->body, "key", 64, &text) && text.size && key_find(engine, text);
+}
+
 static void handle(struct engine *engine, struct request *request, const struct handler *handler)
 {
     if (handler->flags & CHANGES) {
-        if (!engine->store_ok) {
+        if (!engine->store_ok && !is_known(engine, request)) {
             request_fail(engine, request, SYNK_STORE_DOWN, RETRY_AFTER_MS,
                          "state cannot be saved now: %s", engine->store_text);
             return;

@@ -13,7 +13,7 @@
 void request_connect(struct engine *engine, struct request *request)
 {
     struct buf *out = reply_open(engine);
-    pack_map(out, 6);
+    pack_map(out, 7);
     pack_key(out, "version");
     pack_cstr(out, engine->config.version);
     pack_key(out, "pid");
@@ -26,6 +26,11 @@ void request_connect(struct engine *engine, struct request *request)
     pack_cstr(out, engine->config.durability);
     pack_key(out, "events");
     pack_cstr(out, engine->config.events_address);
+    pack_key(out, "store");
+    if (engine->store_ok)
+        pack_null(out);
+    else
+        pack_cstr(out, engine->store_text);
     reply_close(engine, request);
 }
 

@@ -5,6 +5,7 @@ disk, a stopped supervisor, clients that go away."""
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -199,6 +200,29 @@ class Faults(SynkTest):
         self.synk("pool", "submit", "sim.noop", "--wait")
         self.assertGreater(self.synk("stats", "--json").json()["process"]["connectionsRefused"], 100)
 
+    def submit_as_the_disk_fills(self, filler):
+        """A submission that is being saved when the disk proves full: it waits until it is saved."""
+        for _ in range(20):
+            # Stopped, so that it does not notice before somebody has asked for something.
+            pid = self.supervisor_pid()
+            os.kill(pid, signal.SIGSTOP)
+            with open(filler, "wb", buffering=0) as file:
+                try:
+                    while file.write(b"x" * 4096):
+                        pass
+                except OSError:
+                    pass
+            submitted = self.spawn("synk", "pool", "submit", "sim.noop", "--json")
+            os.kill(pid, signal.SIGCONT)
+            wait_until(lambda: not self.synk("stats", "--json").json()["storeOk"], "it is full")
+            try:
+                submitted.communicate(timeout=0.5)
+            except subprocess.TimeoutExpired:
+                return submitted
+            os.unlink(filler)  # something else was saved before it: it was refused
+            wait_until(lambda: self.synk("stats", "--json").json()["storeOk"], "it has room")
+        raise AssertionError("nothing was being saved when the disk was full")
+
     def test_a_full_disk_refuses_and_goes_on_when_there_is_room(self):
         disk = self.path("disk")
         os.mkdir(disk, 0o700)
@@ -208,30 +232,26 @@ class Faults(SynkTest):
         self.addCleanup(subprocess.run, ["umount", "-l", disk])
         self.dir = os.path.join(disk, "d")
         self.up()
-        acknowledged = [self.synk("pool", "submit", "sim.noop", "--json").json()["run"]]
-        with open(os.path.join(disk, "filler"), "wb", buffering=0) as filler:
-            try:
-                while filler.write(b"x" * 4096):
-                    pass
-            except OSError:
-                pass
-        waiting = []
-        while self.synk("stats", "--json").json()["storeOk"]:
-            # What is being saved when the disk proves full waits until it is saved.
-            waiting.append(self.spawn("synk", "pool", "submit", "sim.noop", "--count", "50", "--json"))
-            self.assertLess(len(waiting), 500, "a full disk takes everything")
+        acknowledged = [self.synk("pool", "submit", "sim.noop", "--wait", "--json").json()["run"]]
+        waiting = [self.submit_as_the_disk_fills(os.path.join(disk, "filler"))]
         refused = self.synk("pool", "submit", "sim.noop", status=4)
         self.assertIn("the disk is full", refused.err)
         self.assertIn(acknowledged[0], self.synk("ls", "runs").out)
         self.synk("show", acknowledged[0])
         self.synk("events", "--json")
+        # Who waits is told why, and still waits.
+        wait_until(lambda: select.select([waiting[0].stderr], [], [], 0)[0], "who waits is told")
+        told = waiting[0].stderr.readline()
+        self.assertIn("cannot save its state, and answers once it can", told)
+        self.assertIn("the disk is full", told)
+        self.assertIsNone(waiting[0].poll())
         os.unlink(os.path.join(disk, "filler"))
         wait_until(lambda: self.synk("pool", "submit", "sim.noop", "--wait", status=None).status == 0,
                    "it accepts again")
         for one in waiting:
             out, err = one.communicate(timeout=harness.PATIENCE_S)
-            if one.returncode == 0:
-                acknowledged.append(json.loads(out)["run"])
+            self.assertEqual(one.returncode, 0, err)
+            acknowledged.append(json.loads(out)["run"])
         for run in acknowledged:
             self.synk("wait", run)
         self.synk("down")

@@ -286,6 +286,28 @@ static void a_store_that_is_down_refuses_changes(void)
     CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "store-down"));
     asked = fixture_ask(&f, 1, MSG_SHOW, "{\"id\":\"w\"}");
     CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "\"kind\":\"worker\""));
+    asked = fixture_ask(&f, 1, MSG_CONNECT, "{}");
+    CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "\"store\":\"disk full\""));
+    fixture_input(&f, (struct input){.kind = INPUT_STORE_STATE, .store_ok = true});
+    asked = fixture_ask(&f, 1, MSG_CONNECT, "{}");
+    CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "\"store\":null"));
+    fixture_fini(&f);
+}
+
+/* Its batch waits to be saved: to refuse it would be to deny what will be done. */
+static void a_change_taken_before_the_store_was_down_is_not_refused_when_it_is_sent_again(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_apply(&f, "{\"workers\":[{\"id\":\"w\",\"run\":\"t.ok\"}]}");
+    fixture_ask(&f, 1, MSG_RUN, "{\"unit\":\"w\",\"key\":\"k1\"}");
+    fixture_input(&f, (struct input){.kind = INPUT_STORE_STATE,
+                                     .store_ok = false,
+                                     .text = bytes_str("disk full")});
+    uint64_t again = fixture_ask(&f, 1, MSG_RUN, "{\"unit\":\"w\",\"key\":\"k1\"}");
+    CU_ASSERT_TRUE(fixture_reply_has(&f, again, "w#1"));
+    uint64_t other = fixture_ask(&f, 1, MSG_RUN, "{\"unit\":\"w\",\"key\":\"k2\"}");
+    CU_ASSERT_TRUE(fixture_reply_has(&f, other, "store-down"));
     fixture_fini(&f);
 }
 
@@ -697,6 +719,7 @@ int main(int argc, char **argv)
         CASE(a_key_is_answered_once_for_all),
         CASE(a_clock_set_forward_does_not_expire_keys),
         CASE(a_store_that_is_down_refuses_changes),
+        CASE(a_change_taken_before_the_store_was_down_is_not_refused_when_it_is_sent_again),
         CASE(shutdown_waits_then_kills),
         CASE(a_shutdown_waits_for_a_local_host_that_is_still_coming),
         CASE(a_second_shutdown_shortens_the_grace),

@@ -74,9 +74,18 @@ int exit_of_run(struct synk_bytes status)
                                                                       : EXIT_WORK_FAILED;
 }
 
+static void tell_notice(void *context, const char *text)
+{
+    (void)context;
+    fflush(stdout);
+    fprintf(stderr, "synk: the supervisor cannot save its state, and answers once it can: %s\n",
+            text);
+}
+
 int cli_open(const struct cli *cli, struct synk_client **ret_client)
 {
-    struct synk_client_options options = {.directory = cli->directory, .fail_fast = true};
+    struct synk_client_options options = {
+        .directory = cli->directory, .fail_fast = true, .notice = tell_notice};
     struct synk_error error;
     if (synk_client_open(&options, ret_client, &error) == SYNK_OK)
         return EXIT_DONE;

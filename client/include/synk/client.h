@@ -27,6 +27,11 @@ struct synk_client_options {
      */
     int64_t timeout_ms;
     bool fail_fast;
+    /* Called from synk_client_process when requests have been without an answer for two seconds
+     * because the supervisor cannot save its state, with the reason; once until it has saved again.
+     * The requests are kept, and answered when it has. May be NULL. */
+    void (*notice)(void *context, const char *text);
+    void *notice_context;
 };
 
 /* Opens a client; connects in the background. Fails with SYNK_UNAVAILABLE where no supervisor runs
