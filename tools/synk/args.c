@@ -4,6 +4,8 @@
 #include <time.h>
 
 #include "proto/definition.h"
+#include "proto/limits.h"
+#include "proto/nearest.h"
 #include "tools/synk/cli.h"
 
 static int usage(const struct cli *cli, const char *problem, const char *word)
@@ -73,6 +75,22 @@ static const struct option *find(const struct option *options, const char *name,
     return NULL;
 }
 
+static int unknown_option(const struct cli *cli, const char *word, size_t size,
+                          const struct option *options, const struct option *common)
+{
+    struct nearest nearest = nearest_of(bytes_of(word + 2, size));
+    char problem[LIMIT_ID_BYTES];
+    for (const struct option *option = options; option && option->name; option++)
+        nearest_try(&nearest, bytes_str(option->name));
+    for (; common->name; common++)
+        nearest_try(&nearest, bytes_str(common->name));
+    snprintf(problem, sizeof(problem), "unknown option%s%.*s%s",
+             nearest.found.size ? " (did you mean --" : "", (int)nearest.found.size,
+             nearest.found.size ? (const char *)nearest.found.data : "",
+             nearest.found.size ? "?)" : "");
+    return usage(cli, problem, word);
+}
+
 /* Handles argv[*index], an option; moves *index over its value. False after a message. */
 static bool take_option(struct cli *cli, int argc, char **argv, int *index,
                         const struct option *options)
@@ -91,8 +109,12 @@ static bool take_option(struct cli *cli, int argc, char **argv, int *index,
     const struct option *option = find(options, name, size);
     if (!option)
         option = find(common, name, size);
-    if (word[1] != '-' || !option) {
+    if (word[1] != '-') {
         usage(cli, "unknown option", word);
+        return false;
+    }
+    if (!option) {
+        unknown_option(cli, word, size, options, common);
         return false;
     }
     char *value = equals ? equals + 1 : NULL;
@@ -174,7 +196,7 @@ int args_payload(const char *json, struct buf *params)
         struct synk_bytes encoded = synk_builder_bytes(builder);
         buf_append(params, encoded.data, encoded.size);
     } else {
-        code = fail(EXIT_USAGE, "--payload: %s", error.text);
+        code = fail(EXIT_USAGE, "'%.60s' is not JSON: %s", json, error.text);
     }
     synk_builder_free(builder);
     return code;

@@ -9,6 +9,7 @@
 #include <synk/client.h>
 
 #include "proto/bytes.h"
+#include "proto/definition.h"
 #include "proto/pack.h"
 
 /* A contract: scripts rely on these. */
@@ -62,7 +63,7 @@ int args_parse(struct cli *cli, int argc, char **argv, const struct option *opti
                int max);
 /* "2h" (ago), "2026-01-31", "2026-01-31T12:00", or milliseconds since the epoch, to the latter. */
 bool args_time(const char *text, int64_t *ret_ms);
-/* Parses --payload into `params`; an exit status. Nothing is appended for NULL. */
+/* Parses --params or --payload into `params`; an exit status. Nothing is appended for NULL. */
 int args_payload(const char *json, struct buf *params);
 
 /* Failing ---------------------------------------------------------------------------------------
@@ -92,8 +93,10 @@ bool text_is(struct synk_bytes text, const char *expected);
 /* Applies files and prints what changed; `check` and `prune` as synk_apply has them. */
 int apply_files(const struct cli *cli, struct synk_client *client, char **files, int count,
                 bool check, bool prune);
-/* Validates files as synk_apply does, without a supervisor. */
-int check_files(char **files, int count);
+/* Validates files as synk_apply does, without a supervisor; the set is then the caller's to end. */
+int load_files(char **files, int count, struct definition_set *set);
+/* The same for one file. */
+int load_file(const char *file, struct definition_set *set);
 
 /* Signals ---------------------------------------------------------------------------------------
  */

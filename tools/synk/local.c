@@ -14,11 +14,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "proto/definition_file.h"
+#include "tools/synk/hosts.h"
 #include "tools/synk/output.h"
 #include "tools/synk/run_view.h"
 #include "tools/synk/start.h"
 #include "tools/synk/watch.h"
+
+/* For the host to start and to ask its plugins, each of which has ten seconds. */
+enum { HOST_PATIENCE_MS = 30000 };
 
 static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *walk)
 {
@@ -26,33 +29,26 @@ static int remove_entry(const char *path, const struct stat *info, int type, str
     return remove(path);
 }
 
-/* The unit to run: that of the options, or the file's only one; for the caller to free. */
-static int choose_unit(const struct local_options *options, char **ret_unit)
+/* The unit to run: that of the options, or the file's only one; *ret_unit is the caller's to
+ * free. */
+static int choose_unit(const struct local_options *options, const struct definition_set *set,
+                       char **ret_unit)
 {
-    struct expression *expression = expression_new();
-    struct expression_checker checker = expression_checker(expression);
-    struct definition_set set = {0};
-    struct synk_error error;
-    int code = EXIT_DONE;
-    enum synk_status status = definition_load_file(options->file, &checker, &set, &error);
-    if (status) {
-        fail_error(&error);
-        code = EXIT_USAGE;
-    } else if (options->unit) {
+    if (options->unit) {
         *ret_unit = mem_strdup(options->unit);
-    } else if (set.count == 1) {
-        *ret_unit = mem_strdup(set.units[0]->id);
-    } else {
-        struct buf ids = {0};
-        for (size_t i = 0; i < set.count && i < 20; i++)
-            buf_printf(&ids, "%s%s", i ? ", " : "", set.units[i]->id);
-        code =
-            fail(EXIT_USAGE, "%s has %zu units: say which to run%s%.*s", options->file, set.count,
-                 set.count ? ": " : "", (int)ids.size, ids.data ? (const char *)ids.data : "");
-        buf_fini(&ids);
+        return EXIT_DONE;
     }
-    definition_set_fini(&set);
-    expression_free(expression);
+    if (set->count == 1) {
+        *ret_unit = mem_strdup(set->units[0]->id);
+        return EXIT_DONE;
+    }
+    struct buf ids = {0};
+    for (size_t i = 0; i < set->count && i < 20; i++)
+        buf_printf(&ids, "%s%s", i ? ", " : "", set->units[i]->id);
+    int code =
+        fail(EXIT_USAGE, "%s has %zu units: say which to run%s%.*s", options->file, set->count,
+             set->count ? ": " : "", (int)ids.size, ids.data ? (const char *)ids.data : "");
+    buf_fini(&ids);
     return code;
 }
 
@@ -66,6 +62,72 @@ static int make_directory(char path[256])
     if (mkdtemp(path))
         return EXIT_DONE;
     return fail(EXIT_REFUSED, "cannot make a directory below %s: %s", base, strerror(errno));
+}
+
+/* Whether `unit`, as one writes it, has this worker run. */
+static bool runs_worker(const struct definition *definition, const struct worker_def *worker,
+                        const char *unit)
+{
+    size_t size = strlen(definition->id);
+    if (strcmp(unit, definition->id) == 0)
+        return definition->kind == UNIT_WORKER || worker->unit->enabled;
+    if (definition->kind == UNIT_WORKER)
+        return false;
+    return strcmp(unit, worker->id) == 0 ||
+           (strncmp(unit, definition->id, size) == 0 && unit[size] == '/' &&
+            strcmp(unit + size + 1, worker->id) == 0);
+}
+
+/* Refuses a worker that the one host there is could never run. */
+static int check_worker(const struct definition *definition, const struct worker_def *worker,
+                        const struct synk_value *hosts)
+{
+    const struct worker_options *options = worker->worker;
+    const char *in = definition->kind == UNIT_PROCESS ? definition->id : "";
+    const char *slash = in[0] ? "/" : "";
+    if (options->requires_count)
+        return fail(EXIT_USAGE,
+                    "worker '%s%s%s' requires a host with the tag '%s', which a local run has not",
+                    in, slash, worker->id, options->requires[0]);
+    if (strcmp(options->function, "exec") == 0 || hosts_offer(hosts, options->function))
+        return EXIT_DONE;
+    struct buf reason = {0};
+    hosts_append_reason(hosts, options->function, &reason);
+    int code = fail(EXIT_USAGE, "worker '%s%s%s' runs '%s', which is not there: %.*s", in, slash,
+                    worker->id, options->function, (int)reason.size, (const char *)reason.data);
+    buf_fini(&reason);
+    return code;
+}
+
+static int check_workers(const struct definition_set *set, const char *unit,
+                         const struct synk_value *hosts)
+{
+    int code = EXIT_DONE;
+    for (size_t i = 0; i < set->count && !code; i++)
+        for (uint32_t w = 0; w < set->units[i]->worker_count && !code; w++)
+            if (runs_worker(set->units[i], &set->units[i]->workers[w], unit))
+                code = check_worker(set->units[i], &set->units[i]->workers[w], hosts);
+    return code;
+}
+
+/* Before anything runs: that the host can run all of it. */
+static int check_hosts(struct synk_client *client, const struct local_options *options,
+                       const struct definition_set *set, const char *unit)
+{
+    struct synk_document *hosts = NULL;
+    bool is_up = true;
+    int code = EXIT_DONE;
+    if (options->plugin_dirs->count || hosts_matter(set))
+        code = hosts_await(client, HOST_PATIENCE_MS, &hosts, &is_up);
+    if (!code && !is_up)
+        code = fail(EXIT_REFUSED, "the worker host did not start within %d s",
+                    HOST_PATIENCE_MS / 1000);
+    if (!code) {
+        hosts_print_refused(synk_document_root(hosts));
+        code = check_workers(set, unit, synk_document_root(hosts));
+    }
+    synk_document_free(hosts);
+    return code;
 }
 
 static int apply(const struct cli *cli, struct synk_client *client, const char *file)
@@ -148,8 +210,8 @@ static void end_supervisor(struct synk_client *client, const struct directory *d
         process_await(host);
 }
 
-static int run_in(const struct cli *cli, const struct local_options *options, const char *unit,
-                  char *path, FILE *events)
+static int run_in(const struct cli *cli, const struct local_options *options,
+                  const struct definition_set *set, const char *unit, char *path, FILE *events)
 {
     struct cli inside = {.verb = cli->verb, .directory = path, .json = cli->json};
     struct directory directory;
@@ -169,6 +231,8 @@ static int run_in(const struct cli *cli, const struct local_options *options, co
         return code;
     code = cli_open(&inside, &client);
     if (!code)
+        code = check_hosts(client, options, set, unit);
+    if (!code)
         code = apply(&inside, client, options->file);
     if (!code && !signals_count())
         code = run_unit(&inside, client, options, unit, events);
@@ -183,23 +247,26 @@ int local_run(const struct cli *cli, const struct local_options *options)
 {
     char path[256], *unit = NULL;
     FILE *events = NULL;
-    int code = choose_unit(options, &unit);
+    struct definition_set set = {0};
+    int code = load_file(options->file, &set);
+    if (!code)
+        code = choose_unit(options, &set, &unit);
+    if (!code && options->events && !(events = fopen(options->events, "we")))
+        code = fail(EXIT_USAGE, "cannot write %s: %s", options->events, strerror(errno));
     if (code)
-        return code;
-    if (options->events && !(events = fopen(options->events, "we"))) {
-        free(unit);
-        return fail(EXIT_USAGE, "cannot write %s: %s", options->events, strerror(errno));
-    }
+        goto out;
     signals_catch();
     /* A closed pipe must not keep us from cleaning up. */
     signal(SIGPIPE, SIG_IGN);
     code = make_directory(path);
     if (!code) {
-        code = run_in(cli, options, unit, path, events);
+        code = run_in(cli, options, &set, unit, path, events);
         nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     }
     if (events && fclose(events) != 0 && code == EXIT_DONE)
         code = fail(EXIT_REFUSED, "cannot write %s: %s", options->events, strerror(errno));
+out:
+    definition_set_fini(&set);
     free(unit);
     return code;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/nearest.h"
 #include "tools/synk/cli.h"
 #include "tools/synk/verbs.h"
 
@@ -36,6 +37,17 @@ static const struct verb *find_verb(const char *name)
         if (strcmp(verbs[i]->name, name) == 0)
             return verbs[i];
     return NULL;
+}
+
+static int unknown_verb(const char *name)
+{
+    struct nearest nearest = nearest_of(bytes_str(name));
+    for (size_t i = 0; verbs[i]; i++)
+        nearest_try(&nearest, bytes_str(verbs[i]->name));
+    if (nearest.found.size)
+        return fail(EXIT_USAGE, "there is no verb '%s' (did you mean '%s'?): see 'synk --help'",
+                    name, (const char *)nearest.found.data);
+    return fail(EXIT_USAGE, "there is no verb '%s': see 'synk --help'", name);
 }
 
 /* Options before the verb. Moves *index to the verb. -1 = go on, else an exit status. */
@@ -83,7 +95,7 @@ int main(int argc, char **argv)
     index += is_help;
     cli.verb = find_verb(argv[index]);
     if (!cli.verb)
-        return fail(EXIT_USAGE, "there is no verb '%s': see 'synk --help'", argv[index]);
+        return unknown_verb(argv[index]);
     char help[] = "--help", *help_only[] = {help, NULL};
     code = is_help ? cli.verb->run(&cli, 1, help_only)
                    : cli.verb->run(&cli, argc - index - 1, argv + index + 1);

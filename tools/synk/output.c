@@ -27,6 +27,17 @@ int output_width(void)
     return 80;
 }
 
+size_t output_cut(size_t columns)
+{
+    return output_is_terminal() ? columns : 0;
+}
+
+size_t output_room(size_t used)
+{
+    size_t width = (size_t)output_width();
+    return output_cut(width > used + 8 ? width - used : 8);
+}
+
 static bool has_styles(void)
 {
     static int known = -1;
@@ -149,7 +160,7 @@ size_t print_text(struct synk_bytes text, size_t columns)
 void print_block(struct synk_bytes text, size_t indent, size_t width)
 {
     const uint8_t *at = text.data, *end = at + text.size;
-    size_t room = width > indent + 20 ? width - indent : 20;
+    size_t room = !width ? SIZE_MAX : width > indent + 20 ? width - indent : 20;
     while (at < end) {
         const uint8_t *line = at;
         size_t taken = 0;
@@ -240,9 +251,7 @@ void table_print(struct table *table)
     for (size_t c = 0; c + 1 < table->columns; c++)
         before += widths[c] + 2;
     /* What is piped on is not cut. */
-    size_t width = (size_t)output_width(), room = 0;
-    if (output_is_terminal())
-        room = width > before + 8 ? width - before : 8;
+    size_t room = output_room(before);
     for (size_t c = 0; c < table->columns; c++)
         print_cell(table, (struct cell){bytes_str(table->headers[c]), STYLE_BOLD}, c, widths[c], 0);
     putchar('\n');

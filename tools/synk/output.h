@@ -10,6 +10,10 @@ enum style { STYLE_NONE, STYLE_GOOD, STYLE_BAD, STYLE_BUSY, STYLE_WAIT, STYLE_DI
 bool output_is_terminal(void);
 /* Columns of the terminal; 80 where there is none, or it does not tell. */
 int output_width(void);
+/* `columns` on a terminal; elsewhere 0, which cuts and folds nothing. */
+size_t output_cut(size_t columns);
+/* What is left of the terminal's width beside `used` columns, 8 at least; 0 elsewhere. */
+size_t output_room(size_t used);
 /* The style of a unit's, run's, task's or host's state. */
 enum style style_of(struct synk_bytes state);
 /* Escape sequences; "" where styles are off (no terminal, NO_COLOR). */
@@ -21,7 +25,8 @@ const char *mark_of(struct synk_bytes state);
 /* Prints text as one line: control bytes, newlines too, become spaces; cut to `columns` with an
  * ellipsis (0 = not cut). Returns the columns taken. */
 size_t print_text(struct synk_bytes text, size_t columns);
-/* Prints lines, each behind `indent` columns, folded to `width`; control bytes become spaces. */
+/* Prints lines, each behind `indent` columns, folded to `width` (0 = not folded); control bytes
+ * become spaces. */
 void print_block(struct synk_bytes text, size_t indent, size_t width);
 
 /* "12 ms", "1.2 s", "3 min 5 s", "2 h 10 min". Returns `text`. */

@@ -89,7 +89,10 @@ int cli_open(const struct cli *cli, struct synk_client **ret_client)
     struct synk_error error;
     if (synk_client_open(&options, ret_client, &error) == SYNK_OK)
         return EXIT_DONE;
-    return fail_error(&error);
+    if (error.status != SYNK_UNAVAILABLE)
+        return fail_error(&error);
+    return fail(EXIT_NO_SUPERVISOR, "%s, or name another one's directory with --dir or SYNK_DIR",
+                error.text);
 }
 
 int cli_call(struct synk_client *client, const char *type, struct buf *body,
@@ -122,16 +125,20 @@ static int fail_load(struct synk_error *error)
     return error->status == SYNK_IO || error->status == SYNK_UNSUPPORTED ? EXIT_USAGE : code;
 }
 
-int check_files(char **files, int count)
+int load_files(char **files, int count, struct definition_set *set)
+{
+    int code = EXIT_DONE;
+    for (int i = 0; i < count && !code; i++)
+        code = load_file(files[i], set);
+    return code;
+}
+
+int load_file(const char *file, struct definition_set *set)
 {
     struct expression *expression = expression_new();
     struct expression_checker checker = expression_checker(expression);
-    struct definition_set set = {0};
     struct synk_error error;
-    enum synk_status status = SYNK_OK;
-    for (int i = 0; i < count && !status; i++)
-        status = definition_load_file(files[i], &checker, &set, &error);
-    definition_set_fini(&set);
+    enum synk_status status = definition_load_file(file, &checker, set, &error);
     expression_free(expression);
     return status ? fail_load(&error) : EXIT_DONE;
 }

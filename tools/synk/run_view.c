@@ -14,6 +14,7 @@ enum {
     TAIL_TASKS = 10,
     NAME_COLUMNS_MIN = 8,
     NAME_COLUMNS_MAX = 28,
+    RESULT_COLUMNS = 500, /* of a result where there is no terminal: --json has all of it */
 };
 
 int run_view_fetch(struct synk_client *client, const char *run, bool with_attempts, int64_t from,
@@ -124,11 +125,11 @@ static void print_head(const struct synk_value *run)
     struct synk_bytes by = text_of(run, "by");
     if (by.size) {
         fputs("  by ", stdout);
-        print_text(by, 24);
+        print_text(by, output_cut(24));
     }
     putchar('\n');
     if (text_of(run, "error").size)
-        print_block(text_of(run, "error"), 2, (size_t)output_width());
+        print_block(text_of(run, "error"), 2, output_cut((size_t)output_width()));
 }
 
 static size_t name_columns_of(const struct synk_value *tasks)
@@ -173,7 +174,7 @@ static void print_attempts(const struct synk_value *list)
             printf("  %s", duration_text(ended_at - started_at, duration));
         if (text_of(attempt, "host").size) {
             fputs("  on ", stdout);
-            print_text(text_of(attempt, "host"), 20);
+            print_text(text_of(attempt, "host"), output_cut(20));
         }
         if (status >= 0)
             printf("  exit %lld", (long long)status);
@@ -182,7 +183,16 @@ static void print_attempts(const struct synk_value *list)
         if (rss_kib >= 0)
             printf("  %.1f MiB", (double)rss_kib / 1024);
         putchar('\n');
+        if (text_of(attempt, "error").size)
+            print_block(text_of(attempt, "error"), 7, output_cut((size_t)output_width()));
     }
+}
+
+/* Whether the last attempt's error is this one: then it is told there. */
+static bool is_last_error(const struct synk_value *list, struct synk_bytes error)
+{
+    size_t count = synk_value_count(list);
+    return count && bytes_equal(text_of(synk_value_at(list, count - 1), "error"), error);
 }
 
 static void print_task(const struct text_view *view, const struct synk_value *task)
@@ -196,23 +206,26 @@ static void print_task(const struct text_view *view, const struct synk_value *ta
     if (attempts > 1)
         snprintf(tries, sizeof(tries), "↻%lld", (long long)attempts);
     printf("%s%s%s ", style_on(style_of(state)), mark_of(state), style_off());
-    size_t taken = print_text(text_of(task, "worker"), view->name_columns);
-    printf("%*s  %s%-11.*s%s %11s ", (int)(view->name_columns - taken), "",
+    size_t taken = print_text(text_of(task, "worker"), output_cut(view->name_columns));
+    printf("%*s  %s%-11.*s%s %11s ",
+           taken < view->name_columns ? (int)(view->name_columns - taken) : 0, "",
            style_on(style_of(state)), (int)state.size, (const char *)state.data, style_off(),
            duration);
     /* ↻ is one column and three bytes. */
     printf("%-*s ", tries[0] ? 6 : 4, tries);
     size_t used = 2 + view->name_columns + 2 + 11 + 1 + 11 + 1 + 5;
-    size_t width = (size_t)output_width(), room = width > used + 8 ? width - used : 8;
+    size_t width = output_cut((size_t)output_width()), room = output_room(used);
     if (text_of(task, "reason").size)
         print_text(text_of(task, "reason"), room);
     else if (!error.size)
-        print_result(synk_value_get(task, "result"), room);
+        print_result(synk_value_get(task, "result"), room ? room : RESULT_COLUMNS);
     putchar('\n');
-    if (error.size)
+    const struct synk_value *list = synk_value_get(task, "attemptList");
+    bool is_told = view->with_attempts && is_last_error(list, error);
+    if (error.size && !is_told)
         print_block(error, 4, width);
     if (view->with_attempts)
-        print_attempts(synk_value_get(task, "attemptList"));
+        print_attempts(list);
 }
 
 static void print_text_page(void *context, const struct synk_value *page)
@@ -277,7 +290,7 @@ void run_view_print_summary(const struct synk_value *ended)
     }
     putchar('\n');
     if (text_of(ended, "error").size)
-        print_block(text_of(ended, "error"), 2, (size_t)output_width());
+        print_block(text_of(ended, "error"), 2, output_cut((size_t)output_width()));
 }
 
 /* Logs ------------------------------------------------------------------------------------------
@@ -323,7 +336,7 @@ static int print_tail(struct synk_client *client, const char *run, const char *w
     printf("%s%s of the log of %s%s\n", style_on(STYLE_DIM), offset ? "the end" : "all", worker,
            style_off());
     if (data.size)
-        print_block(data, 2, (size_t)output_width());
+        print_block(data, 2, output_cut((size_t)output_width()));
     synk_document_free(piece);
     return EXIT_DONE;
 }

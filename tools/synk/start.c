@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -225,6 +226,19 @@ int supervisor_start(const struct start_options *options, pid_t *ret_pid, bool *
     if (code == EXIT_DONE)
         *ret_pid = pid;
     return code;
+}
+
+int plugin_dirs_check(const struct text_list *plugin_dirs)
+{
+    for (size_t i = 0; i < plugin_dirs->count; i++) {
+        struct stat info;
+        if (stat(plugin_dirs->items[i], &info) != 0)
+            return fail(EXIT_USAGE, "--plugin-dir %s: %s", plugin_dirs->items[i], strerror(errno));
+        if (!S_ISDIR(info.st_mode))
+            return fail(EXIT_USAGE, "--plugin-dir %s: it is not a directory",
+                        plugin_dirs->items[i]);
+    }
+    return EXIT_DONE;
 }
 
 bool process_await(int64_t pid)

@@ -20,6 +20,9 @@ struct start_options {
  * EXIT_REFUSED with *ret_is_running set where another one was faster. */
 int supervisor_start(const struct start_options *options, pid_t *ret_pid, bool *ret_is_running);
 
+/* Whether every --plugin-dir is a directory: EXIT_USAGE where one is not. */
+int plugin_dirs_check(const struct text_list *plugin_dirs);
+
 /* Waits until a process has ended: without end, or until a signal came that signals_catch counts
  * (then false). Any process, not only a child. */
 bool process_await(int64_t pid);

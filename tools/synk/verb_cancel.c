@@ -1,10 +1,13 @@
 /* synk cancel, synk retry: what is asked of one run. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "tools/synk/output.h"
 #include "tools/synk/verbs.h"
+#include "tools/synk/watch.h"
 
-static int ask(const struct cli *cli, const char *type, struct buf *body,
+/* `is_quiet`: the reply is not printed, for something else will be. */
+static int ask(const struct cli *cli, const char *type, struct buf *body, bool is_quiet,
                struct synk_document **ret_reply)
 {
     struct synk_client *client = NULL;
@@ -13,8 +16,22 @@ static int ask(const struct cli *cli, const char *type, struct buf *body,
         code = cli_call(client, type, body, ret_reply);
     buf_fini(body);
     synk_client_close(client);
-    if (!code && cli->json)
+    if (!code && cli->json && !is_quiet)
         print_json(synk_document_root(*ret_reply));
+    return code;
+}
+
+/* Until the run that the reply names has ended. */
+static int await(const struct cli *cli, const struct synk_value *reply)
+{
+    struct synk_client *client = NULL;
+    char *run = synk_value_string_dup(synk_value_get(reply, "run"));
+    int code = run ? cli_open(cli, &client)
+                   : fail(EXIT_REFUSED, "the supervisor did not say which run it was");
+    if (!code)
+        code = watch_show(cli, client, run, UINT64_MAX);
+    synk_client_close(client);
+    free(run);
     return code;
 }
 
@@ -27,7 +44,7 @@ static int run_cancel(struct cli *cli, int argc, char **argv)
     pack_map(&body, 1);
     pack_key(&body, "run");
     pack_cstr(&body, argv[0]);
-    int code = ask(cli, "cancel", &body, &reply);
+    int code = ask(cli, "cancel", &body, false, &reply);
     if (!code && !cli->json) {
         const struct synk_value *root = synk_document_root(reply);
         print_text(text_of(root, "run"), 0);
@@ -45,7 +62,9 @@ static int run_retry(struct cli *cli, int argc, char **argv)
 {
     struct synk_document *reply = NULL;
     struct buf body = {0};
-    int count = args_parse(cli, argc, argv, NULL, 1, 100000);
+    bool waits = false;
+    const struct option options[] = {{"wait", OPTION_FLAG, &waits}, {NULL, OPTION_FLAG, NULL}};
+    int count = args_parse(cli, argc, argv, options, 1, 100000);
     if (count < 0)
         return EXIT_USAGE;
     pack_map(&body, 1 + (count > 1));
@@ -57,13 +76,16 @@ static int run_retry(struct cli *cli, int argc, char **argv)
         for (int i = 1; i < count; i++)
             pack_cstr(&body, argv[i]);
     }
-    int code = ask(cli, "retry", &body, &reply);
+    int code = ask(cli, "retry", &body, waits && cli->json, &reply);
     if (!code && !cli->json) {
         const struct synk_value *root = synk_document_root(reply);
         long long tasks = synk_value_int(synk_value_get(root, "tasks"), 0);
         print_text(text_of(root, "run"), 0);
         printf(": %lld %s again\n", tasks, tasks == 1 ? "task runs" : "tasks run");
+        fflush(stdout);
     }
+    if (!code && waits)
+        code = await(cli, synk_document_root(reply));
     synk_document_free(reply);
     return code;
 }
@@ -77,8 +99,9 @@ const struct verb verb_cancel = {
 };
 const struct verb verb_retry = {
     .name = "retry",
-    .arguments = "RUN [WORKER…]",
+    .arguments = "RUN [WORKER…] [--wait]",
     .summary = "Run what failed in a run again, and what it held back; successes stay",
-    .help = "  RUN     UNIT#N, or UNIT#last\n  WORKER  only these\n",
+    .help = "  RUN     UNIT#N, or UNIT#last\n  WORKER  only these\n"
+            "  --wait  wait for its end; exit status 1 when it failed\n",
     .run = run_retry,
 };

@@ -30,7 +30,7 @@ static void print_tasks(const struct synk_value *reply)
            (const char *)status.data, style_off());
     /* Where tasks are told of, the run's reason is theirs. */
     if (synk_value_count(tasks) == 0 && text_of(reply, "error").size)
-        print_block(text_of(reply, "error"), 4, (size_t)output_width());
+        print_block(text_of(reply, "error"), 4, output_cut((size_t)output_width()));
     for (size_t i = 0, same; i < synk_value_count(tasks); i += same) {
         same = count_same(tasks, i);
         const struct synk_value *task = synk_value_at(tasks, i);
@@ -41,7 +41,7 @@ static void print_tasks(const struct synk_value *reply)
             printf(" and %zu more", same - 1);
         printf("  %s%.*s%s\n", style_on(style_of(state)), (int)state.size, (const char *)state.data,
                style_off());
-        print_block(text_of(task, "text"), 4, (size_t)output_width());
+        print_block(text_of(task, "text"), 4, output_cut((size_t)output_width()));
     }
 }
 

@@ -17,6 +17,7 @@ struct reader {
     const char *worker; /* NULL = all */
     int64_t attempt;    /* 0 = all */
     bool follows;
+    bool *is_mid_line; /* the last byte that was printed ended no line */
 };
 
 /* How far a reader is with the log of one task: attempt by attempt, in order. */
@@ -31,6 +32,8 @@ static void print_piece(const struct reader *reader, const struct place *place,
     struct synk_bytes data = synk_value_bytes(synk_value_get(piece, "data"));
     if (!reader->cli->json) {
         fwrite(data.data ? data.data : "", 1, data.size, stdout);
+        if (data.size)
+            *reader->is_mid_line = ((const char *)data.data)[data.size - 1] != '\n';
         fflush(stdout);
         return;
     }
@@ -55,6 +58,14 @@ static void print_piece(const struct reader *reader, const struct place *place,
         synk_document_free(document);
     }
     synk_builder_free(line);
+}
+
+/* Before a header: output that lacks its last newline gets one. */
+static void end_line(const struct reader *reader)
+{
+    if (*reader->is_mid_line)
+        putchar('\n');
+    *reader->is_mid_line = false;
 }
 
 /* What the place's attempt has written since. */
@@ -101,9 +112,11 @@ static int read_attempts(const struct reader *reader, struct place *place, int64
     while (!code && place->attempt < attempts) {
         place->attempt++;
         place->offset = 0;
-        if (attempts > 1 && !reader->cli->json)
+        if (attempts > 1 && !reader->cli->json) {
+            end_line(reader);
             printf("%s== attempt %lld%s\n", style_on(STYLE_DIM), (long long)place->attempt,
                    style_off());
+        }
         code = read_attempt(reader, place);
     }
     return code;
@@ -159,9 +172,11 @@ static int read_page(const struct reader *reader, const struct synk_value *page,
                 return fail(EXIT_REFUSED, "there is no log: it has not started");
             continue;
         }
-        if (!is_only && !reader->cli->json && worker.size)
+        if (!is_only && !reader->cli->json && worker.size) {
+            end_line(reader);
             printf("%s==> %.*s <==%s\n", style_on(STYLE_BOLD), (int)worker.size,
                    (const char *)worker.data, style_off());
+        }
         code = read_task(reader, task, from + (int64_t)i);
     }
     return code;
@@ -195,7 +210,8 @@ static int read_run(const struct reader *reader)
 
 static int run(struct cli *cli, int argc, char **argv)
 {
-    struct reader reader = {.cli = cli};
+    bool is_mid_line = false;
+    struct reader reader = {.cli = cli, .is_mid_line = &is_mid_line};
     const struct option options[] = {
         {"follow", OPTION_FLAG, &reader.follows},
         {"attempt", OPTION_NUMBER, &reader.attempt},

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "proto/value.h"
+#include "tools/synk/hosts.h"
 #include "tools/synk/output.h"
 #include "tools/synk/verbs.h"
 
@@ -74,6 +75,7 @@ static void add_host(struct table *table, const struct synk_value *item)
     add_number(table, item, "slots");
     add_number(table, item, "running");
     add_number(table, item, "queued");
+    table_addf(table, STYLE_NONE, "%zu", synk_value_count(synk_value_get(item, "functions")));
     struct buf tags = {0};
     const struct synk_value *list = synk_value_get(item, "tags");
     for (size_t i = 0; i < synk_value_count(list); i++) {
@@ -88,8 +90,8 @@ static void add_host(struct table *table, const struct synk_value *item)
 static const char *const unit_headers[] = {"STATUS", "KIND", "RUNS", "LAST RUN", "DUE", "ID"};
 static const char *const run_headers[] = {"STATUS", "RUN",    "CREATED", "TOOK",
                                           "TASKS",  "FAILED", "BY",      "ERROR"};
-static const char *const host_headers[] = {"STATE",   "NAME",   "PID", "SLOTS",
-                                           "RUNNING", "QUEUED", "TAGS"};
+static const char *const host_headers[] = {"STATE",   "NAME",   "PID",       "SLOTS",
+                                           "RUNNING", "QUEUED", "FUNCTIONS", "TAGS"};
 static const struct kind {
     const char *name;
     const char *const *headers;
@@ -98,7 +100,7 @@ static const struct kind {
 } kinds[] = {
     {"units", unit_headers, 6, add_unit},
     {"runs", run_headers, 8, add_run},
-    {"hosts", host_headers, 7, add_host},
+    {"hosts", host_headers, 8, add_host},
     {"pool", run_headers, 8, add_run},
 };
 
@@ -138,8 +140,9 @@ static int fetch(struct synk_client *client, const struct kind *kind, const stru
 }
 
 static int64_t show_page(const struct cli *cli, const struct kind *kind, struct table *table,
-                         const struct synk_value *items, int64_t left)
+                         const struct synk_value *page, int64_t left)
 {
+    const struct synk_value *items = synk_value_get(page, "items");
     int64_t count = (int64_t)synk_value_count(items);
     count = count < left ? count : left;
     for (int64_t i = 0; i < count; i++) {
@@ -149,6 +152,8 @@ static int64_t show_page(const struct cli *cli, const struct kind *kind, struct 
         else
             kind->add(table, item);
     }
+    if (!cli->json && kind->add == add_host)
+        hosts_print_refused(page);
     return count;
 }
 
@@ -166,7 +171,7 @@ static int list(const struct cli *cli, const struct kind *kind, const struct que
         code = fetch(client, kind, query, rows, buf_bytes(&cursor), &page);
         const struct synk_value *root = synk_document_root(page);
         const struct synk_value *next = synk_value_get(root, "cursor");
-        int64_t count = show_page(cli, kind, &table, synk_value_get(root, "items"), left);
+        int64_t count = show_page(cli, kind, &table, root, left);
         left -= count;
         bool is_end = value_is_null(next);
         buf_clear(&cursor);
@@ -221,6 +226,6 @@ const struct verb verb_ls = {
             "              failed cancelled skipped\n"
             "  --since T   runs from then on: 2h (ago), 2026-01-31, 2026-01-31T12:00\n"
             "  --limit N   at most N rows; of runs, 50 unless said otherwise\n\n"
-            "With --json, an object a line.\n",
+            "With --json, an object a line; of hosts, with the names of their functions.\n",
     .run = run,
 };

@@ -1,7 +1,9 @@
 /* synk pool: tasks of a function, beside any process. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "tools/synk/hosts.h"
 #include "tools/synk/output.h"
 #include "tools/synk/run_view.h"
 #include "tools/synk/verbs.h"
@@ -23,6 +25,23 @@ static int await(const struct cli *cli, struct synk_client *client, const char *
     return code;
 }
 
+/* A host that has it may come later: a submission waits for it. */
+static int warn_of_missing(struct synk_client *client, const char *function)
+{
+    struct synk_document *hosts = NULL;
+    struct buf reason = {0};
+    int code = hosts_list(client, &hosts);
+    const struct synk_value *root = synk_document_root(hosts);
+    if (!code && synk_value_count(synk_value_get(root, "items")) && !hosts_offer(root, function)) {
+        hosts_append_reason(root, function, &reason);
+        fail(EXIT_DONE, "warning: no connected host offers '%s': %.*s", function, (int)reason.size,
+             (const char *)reason.data);
+    }
+    buf_fini(&reason);
+    synk_document_free(hosts);
+    return code;
+}
+
 static int submit(const struct cli *cli, const struct synk_submission *submission, bool waits)
 {
     struct synk_client *client = NULL;
@@ -32,6 +51,8 @@ static int submit(const struct cli *cli, const struct synk_submission *submissio
     int code = cli_open(cli, &client);
     if (!code && waits && !cli->json)
         code = watch_head(client, &head);
+    if (!code)
+        code = warn_of_missing(client, submission->function);
     if (!code && synk_submit(client, submission, &run, &error) != SYNK_OK)
         code = fail_error(&error);
     if (!code && !cli->json)
@@ -68,6 +89,11 @@ static int run(struct cli *cli, int argc, char **argv)
         return fail(EXIT_USAGE, "there is no 'pool %s': submit is known", argv[0]);
     if (count < 1 || retries > INT32_MAX)
         return fail(EXIT_USAGE, "--count takes a number from 1, --retries one below 2147483648");
+    if (!strchr(argv[1], '.') && !text_is(bytes_str(argv[1]), "exec"))
+        return fail(EXIT_USAGE,
+                    "'%s' is not a function: functions are PLUGIN.FUNCTION, such as sim.noop, or "
+                    "exec ('synk ls hosts --json' lists them)",
+                    argv[1]);
     int code = args_payload(payload, &encoded);
     struct synk_submission submission = {.function = argv[1],
                                          .payload = buf_bytes(&encoded),

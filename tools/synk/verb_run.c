@@ -5,6 +5,7 @@
 #include "tools/synk/local.h"
 #include "tools/synk/output.h"
 #include "tools/synk/run_view.h"
+#include "tools/synk/start.h"
 #include "tools/synk/verbs.h"
 #include "tools/synk/watch.h"
 
@@ -20,24 +21,6 @@ static int start(struct synk_client *client, const char *unit, struct synk_bytes
         pack_encoded(&body, params);
     }
     return cli_call(client, "run", &body, ret_reply);
-}
-
-/* Waits and prints: lines while it goes on, then a summary; or one JSON document. */
-static int await(const struct cli *cli, struct synk_client *client, const char *run, uint64_t from)
-{
-    struct watch_options options = {.run = run, .from = from, .is_quiet = cli->json};
-    struct synk_document *ended = NULL;
-    signals_catch();
-    int code = watch_run(client, &options, &ended);
-    if (!ended)
-        return code;
-    int shown = EXIT_DONE;
-    if (cli->json)
-        shown = run_view_print(cli, client, run, false);
-    else
-        run_view_print_summary(synk_document_root(ended));
-    synk_document_free(ended);
-    return shown ? shown : code;
 }
 
 static int run_there(const struct cli *cli, const char *unit, struct synk_bytes params, bool waits)
@@ -60,7 +43,7 @@ static int run_there(const struct cli *cli, const char *unit, struct synk_bytes 
         printf("%s\n", run);
     if (!code && waits) {
         fflush(stdout);
-        code = await(cli, client, run, head);
+        code = watch_show(cli, client, run, head);
     }
     free(run);
     synk_document_free(reply);
@@ -76,6 +59,7 @@ static int run(struct cli *cli, int argc, char **argv)
     struct local_options local = {.slots = -1, .plugin_dirs = &plugin_dirs};
     struct buf params = {0};
     const struct option options[] = {
+        {"params", OPTION_TEXT, &payload},
         {"payload", OPTION_TEXT, &payload},
         {"wait", OPTION_FLAG, &waits},
         {"local", OPTION_FLAG, &is_local},
@@ -92,7 +76,11 @@ static int run(struct cli *cli, int argc, char **argv)
                                 "--local");
         goto out;
     }
-    if ((code = args_payload(payload, &params)))
+    if (local.slots == 0) {
+        code = fail(EXIT_USAGE, "--slots 0 leaves a local run nothing to run its tasks with");
+        goto out;
+    }
+    if ((code = args_payload(payload, &params)) || (code = plugin_dirs_check(&plugin_dirs)))
         goto out;
     if (is_local) {
         local.file = argv[0];
@@ -120,7 +108,7 @@ static int run_wait(struct cli *cli, int argc, char **argv)
         code = run_view_fetch(client, argv[0], false, 0, 1, &page);
     char *run = synk_value_string_dup(synk_value_get(synk_document_root(page), "run"));
     if (!code)
-        code = run ? await(cli, client, run, UINT64_MAX)
+        code = run ? watch_show(cli, client, run, UINT64_MAX)
                    : fail(EXIT_REFUSED, "'%s' is a unit, not a run: runs are UNIT#N", argv[0]);
     free(run);
     synk_document_free(page);
@@ -130,17 +118,20 @@ static int run_wait(struct cli *cli, int argc, char **argv)
 
 const struct verb verb_run = {
     .name = "run",
-    .arguments = "ID [--payload JSON] [--wait] | --local FILE [ID] [--payload JSON]",
+    .arguments = "ID [--params JSON] [--wait] | --local FILE [ID] [--params JSON]",
     .summary = "Run a unit",
-    .help = "  ID              a process, a worker, or PROCESS/WORKER\n"
-            "  --payload JSON  the run's params\n"
-            "  --wait          wait for its end; exit status 1 when it failed. Ctrl-C leaves it\n"
-            "                  going\n"
-            "  --local         run a file without a supervisor: a private one lives for this run\n"
-            "                  only. Ctrl-C cancels. With it:\n"
-            "    --slots N         tasks at a time; default: the processors\n"
-            "    --plugin-dir DIR  load worker plugins from DIR\n"
-            "    --events FILE     write every event to FILE, a JSON object a line\n",
+    .help =
+        "  ID              a process, a worker, or PROCESS/WORKER\n"
+        "  --params JSON   the run's params: what its tasks find under `params`, beside the\n"
+        "                  `payload` of their definition; --payload JSON is the same\n"
+        "  --wait          wait for its end; exit status 1 when it failed. Ctrl-C leaves it\n"
+        "                  going. When it waits for something that only you can bring, such as\n"
+        "                  a plugin, that is said\n"
+        "  --local         run a file without a supervisor: a private one lives for this run\n"
+        "                  only. Ctrl-C cancels. With it:\n"
+        "    --slots N         tasks at a time; default: the processors\n"
+        "    --plugin-dir DIR  load worker plugins from DIR\n"
+        "    --events FILE     write every event to FILE, a JSON object a line\n",
     .run = run,
 };
 const struct verb verb_wait = {

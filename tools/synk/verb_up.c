@@ -7,29 +7,44 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "tools/synk/hosts.h"
 #include "tools/synk/start.h"
 #include "tools/synk/verbs.h"
 
-static int apply(const struct cli *cli, char **files, int count)
+/* For the host to start and to ask its plugins: past it, nothing is said about them. */
+enum { HOST_PATIENCE_MS = 5000 };
+
+/* `asks_hosts`: first waits for the host, so that what it refused or lacks can be told. */
+static int apply(const struct cli *cli, char **files, int count, bool asks_hosts)
 {
     struct synk_client *client = NULL;
-    if (count == 0)
+    struct synk_document *hosts = NULL;
+    bool is_up;
+    if (count == 0 && !asks_hosts)
         return EXIT_DONE;
     int code = cli_open(cli, &client);
-    if (!code)
+    if (!code && asks_hosts)
+        code = hosts_await(client, HOST_PATIENCE_MS, &hosts, &is_up);
+    if (!code && asks_hosts)
+        hosts_print_refused(synk_document_root(hosts));
+    synk_document_free(hosts);
+    if (!code && count)
         code = apply_files(cli, client, files, count, false, false);
     synk_client_close(client);
     return code;
 }
 
-static int apply_to_running(const struct cli *cli, const struct directory *directory, char **files,
-                            int count)
+static int apply_to_running(const struct cli *cli, const struct start_options *options,
+                            char **files, int count)
 {
     int64_t pid = 0;
-    directory_supervisor_pid(directory, &pid);
-    fprintf(stderr, "synk: a supervisor (pid %lld) already runs on %s\n", (long long)pid,
-            directory->run);
-    return apply(cli, files, count);
+    bool has_settings = options->state || options->slots >= 0 || options->plugin_dirs->count ||
+                        options->keep_runs || options->keep_events || options->keep_logs;
+    directory_supervisor_pid(options->directory, &pid);
+    fail(EXIT_DONE, "a supervisor (pid %lld) already runs on %s%s", (long long)pid,
+         options->directory->run,
+         has_settings ? ": it keeps its own settings, not those given here" : "");
+    return apply(cli, files, count, false);
 }
 
 /* Stays in its place: passes signals on and ends as it ends. */
@@ -53,7 +68,7 @@ static int stay(pid_t pid)
 }
 
 static int start(const struct cli *cli, const struct start_options *options, char **files,
-                 int count)
+                 int count, bool asks_hosts)
 {
     pid_t pid = 0;
     bool is_running = false;
@@ -61,12 +76,12 @@ static int start(const struct cli *cli, const struct start_options *options, cha
         signals_catch();
     int code = supervisor_start(options, &pid, &is_running);
     if (is_running)
-        return apply_to_running(cli, options->directory, files, count);
+        return apply_to_running(cli, options, files, count);
     if (code)
         return code;
     if (!cli->json)
         printf("supervisor %d runs on %s\n", (int)pid, options->directory->run);
-    code = apply(cli, files, count);
+    code = apply(cli, files, count, asks_hosts);
     fflush(stdout);
     if (options->is_detached && !code)
         return EXIT_DONE;
@@ -97,18 +112,26 @@ static int run(struct cli *cli, int argc, char **argv)
         {NULL, OPTION_FLAG, NULL},
     };
     struct synk_error error;
+    struct definition_set set = {0};
     int count = args_parse(cli, argc, argv, table, 0, INT32_MAX), code = EXIT_USAGE;
     if (count < 0)
         goto out;
-    if ((code = check_files(argv, count)))
+    for (int i = 0; i < count; i++)
+        if (text_is(bytes_str(argv[i]), "-")) {
+            code = fail(EXIT_USAGE, "up takes files; `synk apply -` takes standard input");
+            goto out;
+        }
+    if ((code = load_files(argv, count, &set)) || (code = plugin_dirs_check(&plugin_dirs)))
         goto out;
     if (directory_resolve(cli->directory, &directory, &error) != SYNK_OK)
         code = fail_error(&error);
     else if (directory_supervisor_pid(&directory, NULL))
-        code = apply_to_running(cli, &directory, argv, count);
+        code = apply_to_running(cli, &options, argv, count);
     else
-        code = start(cli, &options, argv, count);
+        code = start(cli, &options, argv, count,
+                     options.slots != 0 && (plugin_dirs.count || hosts_matter(&set)));
 out:
+    definition_set_fini(&set);
     free(plugin_dirs.items);
     return code;
 }

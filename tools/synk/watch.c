@@ -18,6 +18,8 @@ enum {
     /* Runs of more tasks print only what failed. */
     LINES_TASKS = 50,
     PROGRESS_MS = 100,
+    /* Without any of its tasks running, after which one asks why. */
+    STUCK_MS = 2000,
     /* How long after the end its last events may take to come: they are committed with it. */
     DRAIN_MS = 2000,
 };
@@ -30,6 +32,7 @@ struct started {
 };
 
 struct ending;
+struct question;
 struct watch {
     const struct watch_options *options;
     struct started *started;
@@ -39,6 +42,9 @@ struct watch {
     bool has_progress;
     int64_t progress_ms;
     struct ending *ending;
+    struct question *question; /* under way */
+    int64_t still_ms;          /* since when nothing runs, or is not known to */
+    bool is_told;              /* why it is stuck */
 };
 
 /* The reply to `wait`, apart: who leaves before it comes leaves this behind, for the callback to
@@ -48,6 +54,11 @@ struct ending {
     enum synk_status status;
     struct synk_error error;
     struct synk_document *reply;
+};
+
+/* An `explain` under way; left behind like an ending. */
+struct question {
+    struct watch *watch; /* NULL once it is left behind */
 };
 
 static int64_t now_ms(void)
@@ -134,11 +145,11 @@ static void print_line(struct watch *watch, const char *state, const struct synk
     wipe_progress(watch);
     enum style style = style_of(shown);
     printf("%s%s%s ", style_on(style), mark_of(shown), style_off());
-    size_t taken = print_text(text_of(event, "worker"), 28);
+    size_t taken = print_text(text_of(event, "worker"), output_cut(28));
     printf("%*s %s%-10s%s %11s  %s", taken < 20 ? (int)(20 - taken) : 0, "", style_on(style), state,
            style_off(), duration, tries);
     if (text.size)
-        print_text(text, (size_t)output_width() - 56);
+        print_text(text, output_room(56));
     putchar('\n');
     if (!output_is_terminal())
         fflush(stdout);
@@ -240,6 +251,65 @@ static void on_ended(void *context, enum synk_status status, const struct synk_v
     buf_fini(&encoded);
 }
 
+/* Why nothing moves -----------------------------------------------------------------------------
+ */
+
+static void tell_why(struct watch *watch, const struct synk_value *reply)
+{
+    const struct synk_value *tasks = synk_value_get(reply, "tasks");
+    bool is_queued = text_is(text_of(reply, "status"), "queued");
+    for (size_t i = 0; i < synk_value_count(tasks) && !watch->is_told; i++) {
+        const struct synk_value *task = synk_value_at(tasks, i);
+        struct synk_bytes worker = text_of(task, "worker"), text = text_of(task, "text");
+        if (!is_queued && !synk_value_bool(synk_value_get(task, "stuck"), false))
+            continue;
+        wipe_progress(watch);
+        watch->is_told = true;
+        if (is_queued)
+            fail(EXIT_DONE, "%s waits: %.*s", watch->options->run, (int)text.size,
+                 (const char *)text.data);
+        else
+            fail(EXIT_DONE, "%s: '%.*s' waits: %.*s", watch->options->run, (int)worker.size,
+                 (const char *)worker.data, (int)text.size, (const char *)text.data);
+    }
+}
+
+static void on_explained(void *context, enum synk_status status, const struct synk_value *body,
+                         const struct synk_error *error)
+{
+    struct question *question = context;
+    (void)error;
+    if (question->watch) {
+        question->watch->question = NULL;
+        /* A failure means that the run has just ended, or is told by `wait`. */
+        if (status == SYNK_OK)
+            tell_why(question->watch, body);
+    }
+    free(question);
+}
+
+static void ask_why(struct watch *watch, struct synk_client *client)
+{
+    int64_t now = now_ms();
+    if (watch->running > 0)
+        watch->still_ms = now;
+    if (watch->is_told || watch->question || now - watch->still_ms < STUCK_MS)
+        return;
+    struct buf body = {0};
+    watch->still_ms = now;
+    watch->question = mem_zalloc(1, sizeof(*watch->question));
+    watch->question->watch = watch;
+    pack_map(&body, 1);
+    pack_key(&body, "run");
+    pack_cstr(&body, watch->options->run);
+    if (synk_request(client, "explain", buf_bytes(&body), on_explained, watch->question, NULL) !=
+        SYNK_OK) {
+        free(watch->question);
+        watch->question = NULL;
+    }
+    buf_fini(&body);
+}
+
 /* The loop --------------------------------------------------------------------------------------
  */
 
@@ -284,9 +354,12 @@ static void send_cancel(struct watch *watch, struct synk_client *client)
 /* Until the run has ended, or signals say otherwise. */
 static int loop(struct watch *watch, struct synk_client *client)
 {
-    int seen = signals_count();
+    /* From none on: a signal may have come while the watch was set up. */
+    int seen = 0;
+    watch->still_ms = now_ms();
     while (!watch->ending->is_ended) {
         synk_client_wait(client, 250);
+        ask_why(watch, client);
         print_progress(watch, false);
         if (signals_count() == seen)
             continue;
@@ -383,7 +456,26 @@ int watch_run(struct synk_client *client, const struct watch_options *options,
         watch.ending->is_abandoned = true;
     else
         free(watch.ending);
+    if (watch.question)
+        watch.question->watch = NULL;
     free(watch.started);
     arena_fini(&watch.names);
     return code;
+}
+
+int watch_show(const struct cli *cli, struct synk_client *client, const char *run, uint64_t from)
+{
+    struct watch_options options = {.run = run, .from = from, .is_quiet = cli->json};
+    struct synk_document *ended = NULL;
+    signals_catch();
+    int code = watch_run(client, &options, &ended);
+    if (!ended)
+        return code;
+    int shown = EXIT_DONE;
+    if (cli->json)
+        shown = run_view_print(cli, client, run, false);
+    else
+        run_view_print_summary(synk_document_root(ended));
+    synk_document_free(ended);
+    return shown ? shown : code;
 }

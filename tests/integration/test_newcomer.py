@@ -1,0 +1,254 @@
+#!/usr/bin/env python3
+"""What somebody new gets wrong, and what they are told: each mistake is named, early, with a hint."""
+
+import os
+import shutil
+import signal
+import subprocess
+import unittest
+
+import harness
+from harness import BIN, SynkTest, wait_until
+
+PLUGINS = os.environ.get("SYNK_PLUGINS", "")
+
+
+class Newcomer(SynkTest):
+    def plugins(self, mode=0o755):
+        """A directory with the plugin `test`, for this test alone."""
+        folder = self.path("plugins")
+        os.mkdir(folder, 0o755)
+        shutil.copy(os.path.join(PLUGINS, "test.so"), folder)
+        os.chmod(os.path.join(folder, "test.so"), mode)
+        return folder
+
+    def refused_locally(self, definition, *words):
+        path = self.write("t.yaml", definition)
+        result = self.synk("run", "--local", path, *words, status=2)
+        wait_until(lambda: not self.processes(), "nothing is left running")
+        return result.err
+
+    # --- functions that nobody has
+
+    def test_local_run_refuses_a_mistyped_function_before_anything_runs(self):
+        mark = self.path("ran")
+        err = self.refused_locally(
+            f"processes: [{{id: p, workers: [{{id: a, command: 'touch {mark}'}},"
+            " {id: b, run: sim.nop, dependsOn: [a]}]}]")
+        self.assertIn("worker 'p/b' runs 'sim.nop'", err)
+        self.assertIn("did you mean 'sim.noop'?", err)
+        self.assertFalse(os.path.exists(mark))
+
+    def test_local_run_without_the_plugins_directory_says_so(self):
+        err = self.refused_locally("workers: [{id: w, run: greet.hello}]")
+        self.assertIn("worker 'w' runs 'greet.hello'", err)
+        self.assertIn("--plugin-dir", err)
+
+    def test_local_run_checks_only_what_it_runs(self):
+        path = self.write("t.yaml", "processes: [{id: p, workers: [{id: a, command: 'true'},"
+                                    " {id: b, run: no.such}]}]")
+        self.synk("run", "--local", path, "p/a")
+        self.synk("run", "--local", path, "p", status=2)
+
+    def test_local_run_refuses_a_tag_that_its_host_has_not(self):
+        self.assertIn("requires a host with the tag 'gpu'",
+                      self.refused_locally("workers: [{id: w, command: x, requires: [gpu]}]"))
+
+    @unittest.skipUnless(os.path.isfile(os.path.join(PLUGINS, "test.so")), "no test plugin was built")
+    def test_a_refused_plugin_is_told_with_its_reason_everywhere(self):
+        folder = self.plugins(mode=0o777)
+        definition = "workers: [{id: w, run: test.echo}]"
+        err = self.refused_locally(definition, "--plugin-dir", folder)
+        self.assertIn("plugin 'test' was refused by host 'local'", err)
+        self.assertIn("chmod go-w", err)
+        self.assertIn("worker 'w' runs 'test.echo'", err)
+        up = self.up("--plugin-dir", folder, self.path("t.yaml"))
+        self.assertIn("warning: plugin 'test' was refused", up.err)
+        self.assertIn("'w': no connected host offers 'test.echo': plugin 'test' was refused", up.err)
+        hosts = self.synk("ls", "hosts")
+        self.assertIn("FUNCTIONS", hosts.out)
+        self.assertIn("plugin 'test' was refused", hosts.err)
+        host = self.synk("ls", "hosts", "--json").json()
+        self.assertIn("exec", host["functions"])
+        self.assertEqual(host["refused"][0]["plugin"], "test")
+        self.assertIn("chmod go-w", host["refused"][0]["reason"])
+        run = self.synk("run", "w", "--json").json()["run"]
+        self.assertIn("chmod go-w", self.synk("explain", run).out)
+
+    @unittest.skipUnless(os.path.isfile(os.path.join(PLUGINS, "test.so")), "no test plugin was built")
+    def test_a_refused_plugin_directory_is_told(self):
+        folder = self.plugins()
+        os.chmod(folder, 0o777)
+        err = self.refused_locally("workers: [{id: w, run: test.echo}]", "--plugin-dir", folder)
+        self.assertIn(folder, err)
+        self.assertIn("chmod go-w", err)
+
+    def test_a_file_that_is_no_plugin_is_told(self):
+        os.mkdir(self.path("plugins"), 0o755)
+        self.write("plugins/odd.so", "not an object")
+        err = self.refused_locally("workers: [{id: w, run: odd.f}]", "--plugin-dir", self.path("plugins"))
+        self.assertIn("plugin 'odd' was refused", err)
+
+    def test_waiting_for_a_function_says_why_once(self):
+        self.up(self.write("t.yaml", "workers: [{id: w, run: sim.nop}]"))
+        for words in (["--wait"], ["--wait", "--json"]):
+            waiting = self.spawn("synk", "run", "w", *words)
+            line = waiting.stderr.readline()
+            self.assertIn("no connected host offers 'sim.nop' (did you mean 'sim.noop'?)", line)
+            self.synk("cancel", "w#last")
+            out, err = waiting.communicate(timeout=harness.PATIENCE_S)
+            self.assertEqual((waiting.returncode, err), (1, ""))
+
+    def test_waiting_for_what_is_paused_says_so(self):
+        self.up(self.write("t.yaml", "workers: [{id: w, command: 'true'}]"))
+        self.synk("pause", "w")
+        waiting = self.spawn("synk", "run", "w", "--wait")
+        self.assertIn("'w' is paused", waiting.stderr.readline())
+        self.synk("resume", "w")
+        waiting.communicate(timeout=harness.PATIENCE_S)
+        self.assertEqual(waiting.returncode, 0)
+
+    def test_apply_warns_of_functions_that_nobody_offers(self):
+        self.up()
+        self.synk("pool", "submit", "sim.noop", "--wait")
+        path = self.write("t.yaml", "workers: [{id: w, run: sim.nop}]")
+        self.assertIn("did you mean 'sim.noop'", self.synk("apply", path).err)
+        self.assertIn("did you mean 'sim.noop'", self.synk("pool", "submit", "sim.nop").err)
+
+    def test_a_pool_function_needs_its_plugin(self):
+        result = self.synk("pool", "submit", "noop", status=2)
+        self.assertIn("sim.noop", result.err)
+
+    # --- options
+
+    def test_a_missing_plugin_directory_is_named(self):
+        path = self.write("t.yaml", "workers: [{id: w, command: 'true'}]")
+        for words in (["run", "--local", path], ["up", "--detach", path]):
+            result = self.synk(*words, "--plugin-dir", self.path("none"), status=2)
+            self.assertIn(self.path("none"), result.err)
+        self.assertIn("not a directory",
+                      self.synk("run", "--local", path, "--plugin-dir", path, status=2).err)
+
+    def test_no_slots_for_a_local_run_is_refused(self):
+        path = self.write("t.yaml", "workers: [{id: w, command: 'true'}]")
+        self.assertIn("--slots", self.synk("run", "--local", path, "--slots", "0", status=2).err)
+
+    def test_verbs_options_and_ids_are_guessed(self):
+        self.assertIn("did you mean 'explain'", self.synk("explian", "x", status=2).err)
+        self.assertIn("did you mean --follow", self.synk("events", "--folow", status=2).err)
+        self.up(self.write("t.yaml", "workers: [{id: nightly, command: 'true'}]"))
+        self.assertIn("did you mean 'nightly'", self.synk("run", "nigthly", status=4).err)
+        self.assertIn("did you mean 'nightly'", self.synk("show", "nightl#1", status=4).err)
+        self.assertIn("has not run yet", self.synk("show", "nightly#1", status=4).err)
+        self.assertIn("UNIT#N", self.synk("explain", "nightly", status=2).err)
+
+    def test_params_are_given_by_either_name(self):
+        path = self.write("t.yaml", 'workers: [{id: w, command: [echo, "${{ params.who }}"]}]')
+        for option in ("--params", "--payload"):
+            run = self.synk("run", "--local", path, option, '{"who": "me"}', "--json").json()
+            self.assertEqual(run["tasks"][0]["result"]["stdout"], "me\n")
+        self.assertIn("is not JSON", self.synk("run", "--local", path, "--params", "{who", status=2).err)
+
+    def test_no_supervisor_names_the_directory_and_both_ways_out(self):
+        err = self.synk("ls", status=3).err
+        for part in (self.dir, "synk up", "--dir", "SYNK_DIR"):
+            self.assertIn(part, err)
+
+    # --- definitions
+
+    def test_apply_check_needs_no_supervisor(self):
+        good = self.write("good.yaml", "workers: [{id: w, command: 'true'}]")
+        bad = self.write("bad.yaml", "workers:\n- id: w\n  command: 'true'\n  retries: 3\n")
+        self.assertIn("valid", self.synk("apply", "--check", good).out)
+        self.assertEqual(self.synk("apply", "--check", "--json", good).json()["units"],
+                         [{"id": "w", "change": "valid"}])
+        self.assertIn("bad.yaml:4: ", self.synk("apply", "--check", bad, status=2).err)
+        self.synk("apply", good, status=3)
+        self.up()
+        self.assertIn("created", self.synk("apply", "--check", good).out)
+        self.synk("apply", good)
+        self.assertIn("unchanged", self.synk("apply", "--check", good).out)
+
+    def test_what_is_not_supported_is_refused_with_its_line(self):
+        path = self.write("t.yaml", "processes:\n- id: p\n  workers:\n  - id: w\n    command: x\n"
+                                    "    uses: {db: 1}\n")
+        for words in (["plan", path], ["apply", "--check", path], ["run", "--local", path]):
+            self.assertIn("t.yaml:6: process 'p', worker 'w': 'uses'", self.synk(*words, status=2).err)
+
+    # --- looking
+
+    def test_an_unknown_worker_is_refused_and_an_ambiguous_one_resolved(self):
+        self.up(self.write("t.yaml", """
+processes:
+  - {id: a, workers: [{id: load, command: 'true'}, {id: check, command: 'true'}]}
+  - {id: b, workers: [{id: load, command: 'true'}]}
+"""))
+        self.synk("run", "a", "--wait")
+        self.assertIn("did you mean 'load'", self.synk("explain", "a#1", "laod", status=4).err)
+        self.assertIn("it has load, check", self.synk("explain", "a#1", "publish", status=4).err)
+        self.assertIn("'a/load', 'b/load'", self.synk("run", "load", status=4).err)
+        self.synk("explain", "a#1", "load")
+
+    def test_reasons_are_whole_in_a_pipe(self):
+        condition = "result.stdout == '" + "x" * 120 + "'"
+        path = self.write("t.yaml", f"""
+processes:
+  - id: p
+    workers:
+      - {{id: a-worker-with-a-name-of-more-than-twenty-eight-columns, command: 'true'}}
+      - {{id: b, command: 'true', dependsOn: [{{id: a-worker-with-a-name-of-more-than-twenty-eight-columns, condition: "{condition}"}}]}}
+      - {{id: c, command: "echo {'long ' * 40} >&2; exit 1"}}
+""")
+        local = self.synk("run", "--local", path, status=1).out
+        self.up(path)
+        self.synk("run", "p", status=0)
+        waited = self.synk("wait", "p#1", status=1).out
+        for out in (local, self.synk("show", "p#1").out, self.synk("explain", "p#1").out):
+            self.assertIn(condition, out)
+            self.assertIn("long " * 39 + "long", out)
+        self.assertNotIn("…", local + waited)
+        self.assertIn("a-worker-with-a-name-of-more-than-twenty-eight-columns", local)
+
+    def test_attempts_are_shown_with_their_errors(self):
+        self.up(self.write("t.yaml", "workers: [{id: w, command: 'echo try $SYNK_ATTEMPT >&2; exit 7',"
+                                     " maxRetries: 1}]"))
+        self.synk("run", "w", "--wait", status=1)
+        out = self.synk("show", "w#1", "--attempts").out
+        self.assertIn("1. failed", out)
+        self.assertEqual(out.count("\n       exit status 7: try 1\n"), 1, out)
+        self.assertEqual(out.count("\n       exit status 7: try 2\n"), 1, out)
+
+    def test_logs_end_their_lines_before_a_header(self):
+        self.up(self.write("t.yaml", "processes: [{id: p, runMode: sequential, workers:"
+                                     " [{id: a, command: 'printf x'}, {id: b, command: 'printf y'}]}]"))
+        self.synk("run", "p", "--wait")
+        self.assertEqual(self.synk("logs", "p#1").out, "==> a <==\nx\n==> b <==\ny")
+
+    def test_retry_waits(self):
+        self.up(self.write("t.yaml", f"workers: [{{id: w, command: 'test -e {self.path('go')}'}}]"))
+        self.synk("run", "w", "--wait", status=1)
+        self.synk("retry", "w#1", "--wait", status=1)
+        self.write("go", "")
+        self.assertIn("succeeded", self.synk("retry", "w#1", "--wait").out)
+        self.assertEqual(self.synk("retry", "w#1", "--wait", "--json").json()["status"], "succeeded")
+
+    # --- leaving
+
+    def test_an_interrupt_leaves_a_waited_run_and_cancels_a_local_one(self):
+        path = self.write("t.yaml", f"workers: [{{id: w, command: 'echo > {self.path('on')}; sleep 1000'}}]")
+        for words, expected, status in ((["run", "--local", path], "cancelling w#1", 1),
+                                        (["run", "w", "--wait"], "synk wait w#1", 130)):
+            if "--local" not in words:
+                os.remove(self.path("on"))
+                self.up(path)
+            running = self.spawn("synk", *words)
+            wait_until(lambda: os.path.exists(self.path("on")), "the task runs")
+            running.send_signal(signal.SIGINT)
+            out, err = running.communicate(timeout=harness.PATIENCE_S)
+            self.assertEqual(running.returncode, status, out + err)
+            self.assertIn(expected, err)
+        self.assertIn("running", self.synk("show", "w#1").out)
+
+
+if __name__ == "__main__":
+    harness.main()
