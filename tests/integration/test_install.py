@@ -65,7 +65,7 @@ class Install(SynkTest):
         prefix = self.path("prefix")
         self.run_checked("cmake", "--install", os.path.dirname(BIN), "--prefix", prefix)
         for name in ("bin/synk", "bin/synkd", "bin/synk-worker-host", "include/synk/client.h",
-                     "include/synk/worker.h", "share/man/man1/synk.1"):
+                     "include/synk/worker.h", "share/man/man1/synk.1", "share/doc/synk/PROTOCOL.md"):
             self.assertTrue(os.path.exists(os.path.join(prefix, name)), name)
         self.run_checked(os.path.join(prefix, "bin/synk"), "--version")
         config = subprocess.run(["find", prefix, "-name", "*.pc"], capture_output=True, text=True)
@@ -79,6 +79,9 @@ class Install(SynkTest):
         self.write("hello.c", PLUGIN)
         self.run_checked("cc", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o",
                          "plugins/hello.so", "hello.c", *worker_flags.split())
+        self.write("hellopp.cpp", PLUGIN.replace('"hello", {', '"hellopp", {'))
+        self.run_checked("c++", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden", "-shared", "-fPIC",
+                         "-o", "plugins/hellopp.so", "hellopp.cpp", *worker_flags.split())
         self.write("client.cpp", PROGRAM)
         self.run_checked("c++", "-Wall", "-Wextra", "-Werror", "-o", "client", "client.cpp",
                          *client_flags.split())
@@ -89,6 +92,7 @@ class Install(SynkTest):
         self.assertEqual(self.run_checked("./client", env=environment), "hello#1 succeeded\n")
         task = self.synk("show", "hello#1", "--json").json()["tasks"][0]
         self.assertEqual(task["result"], {"greeted": "world"})
+        self.assertIn("hellopp.greet", self.synk("ls", "hosts", "--json").json()["functions"])
 
 
 if __name__ == "__main__":
