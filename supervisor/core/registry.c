@@ -76,13 +76,26 @@ void unit_touch(struct engine *engine, struct unit *unit)
     engine->dirty_units[engine->dirty_unit_count++] = unit;
 }
 
+/* What stays of a released unit: its last number, lest a unit that later gets its id names another
+ * run as one that the store or the event log still tells of. `due_at` says until when it was heard
+ * of, so that the store knows when that is over. */
+static void save_released(struct engine *engine, const struct unit *unit, struct record *record)
+{
+    record->remove = !unit->last_number;
+    record->unit = (struct unit_record){
+        .id = keep_bytes(engine, unit->id),
+        .enabled = true,
+        .last_number = unit->last_number,
+        .due_at = engine->wall,
+    };
+}
+
 void unit_save(struct engine *engine, struct unit *unit)
 {
     unit->dirty = false;
     struct record *record = batch_add(&engine->effects->batch, RECORD_UNIT);
     if (!unit->current && unit != engine->pool) {
-        record->remove = true;
-        record->unit.id = keep_bytes(engine, unit->id);
+        save_released(engine, unit, record);
         return;
     }
     struct buf *out = &engine->scratch_buf;
@@ -204,6 +217,7 @@ void unit_put_version(struct engine *engine, struct unit *unit, struct definitio
         tell_updated(engine, unit, "config-change", NULL, NULL);
     } else {
         unit->status = UNIT_IDLE;
+        unit->due = unit->due_at = 0; /* of a released unit's record it is something else */
         tell_updated(engine, unit, "created", NULL, NULL);
     }
     unit_touch(engine, unit);

@@ -4,7 +4,7 @@
  * A run goes in two steps: its row moves to removed_runs, so that no question finds it any more;
  * its tasks and attempts, which may be millions, follow in slices. Events go by whole batches. A
  * version of a definition goes when it is not in force and no run that is kept has it, its workers
- * first.
+ * first. What stays of a released unit, its last number, goes when nothing tells of it any more.
  *
  * Invariants: a slice is one transaction and bounded in rows and bytes, whatever the run. Runs that
  * have not ended are never taken. `removal` describes what is committed: it is put back when a
@@ -271,6 +271,8 @@ static int remove_versions(struct slice *slice)
             code = remove_version(slice, &all);
         if (!all)
             *removal = before; /* the same one again, next time */
+        else if (code == SQLITE_OK && !removal->versions_open)
+            code = sqlite_run(sqlite_statement(slice->sqlite, STATEMENT_DROP_RELEASED));
     }
     return code;
 }

@@ -185,5 +185,13 @@ const char *const sqlite_sql[STATEMENTS] = {
         "SELECT number, coalesce(length(body), 0) FROM workers WHERE unit=? AND version=?"
         " ORDER BY number",
     [STATEMENT_DROP_WORKERS] = "DELETE FROM workers WHERE unit=? AND version=? AND number<=?",
+    /* Neither a unit in force, nor the pool, nor a paused worker: what stays of a released unit. */
+    [STATEMENT_DROP_RELEASED] =
+        "DELETE FROM units WHERE id IN (SELECT id FROM units u WHERE version IS NULL AND"
+        " id != 'pool' AND id NOT GLOB '*/*' AND"
+        " NOT EXISTS(SELECT 1 FROM runs r WHERE r.unit=u.id) AND"
+        " NOT EXISTS(SELECT 1 FROM definitions d WHERE d.unit=u.id) AND"
+        " coalesce(due_at, 0) < coalesce((SELECT at FROM event_batches ORDER BY last LIMIT 1),"
+        " 9223372036854775807) LIMIT 500)",
     [STATEMENT_PAGE_COUNT] = "PRAGMA page_count",
 };

@@ -437,6 +437,12 @@ class Apply(Unit):
         self.assertIn("drop", self.apply([], [keep], "--prune").out)
         self.synk("run", "drop", status=4)
         self.assertEqual([row["id"] for row in self.synk("ls", "--json").lines()], ["keep"])
+        # Numbers are not given twice, in another life of the supervisor either.
+        self.synk("down")
+        self.up()
+        self.assertEqual([row["id"] for row in self.synk("ls", "--json").lines()], ["keep"])
+        self.apply([], [keep, drop])
+        self.assertEqual(self.synk("run", "drop", "--json").json()["run"], "drop#2")
 
     def test_a_pause_outlasts_apply_unless_the_file_changes_it(self):
         worker = {"id": "w", "command": "true"}

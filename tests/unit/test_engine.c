@@ -479,6 +479,35 @@ static void retry_keeps_the_successes(void)
     fixture_fini(&f);
 }
 
+static void a_released_units_numbers_are_not_used_again(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 4);
+    fixture_apply(&f, "{\"workers\":[{\"id\":\"w\",\"run\":\"t.ok\"},"
+                      "{\"id\":\"never\",\"run\":\"t.ok\"}]}");
+    fixture_start(&f, "{\"unit\":\"w\"}");
+    END("w", OUTCOME_SUCCEEDED);
+    fixture_ask(&f, 1, MSG_APPLY, "{\"document\":{\"workers\":[]},\"prune\":true}");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(fixture_unit(&f, "w"));
+    CU_ASSERT_EQUAL(fixture_unit(&f, "w")->version, 0);
+    CU_ASSERT_EQUAL(fixture_unit(&f, "w")->last_number, 1);
+    CU_ASSERT_PTR_NULL(fixture_unit(&f, "never"));
+    /* Its run is gone from the store, and so from what is loaded. */
+    struct record record = {.kind = RECORD_RUN, .remove = true};
+    record.run.run = 1;
+    fixture_store(&f, &record);
+    fixture_crash(&f);
+    fixture_host(&f, 1, "h", 4);
+    uint64_t asked = fixture_ask(&f, 1, MSG_RUN, "{\"unit\":\"w\"}");
+    CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "there is no unit"));
+    fixture_apply(&f, "{\"workers\":[{\"id\":\"w\",\"run\":\"t.ok\"}]}");
+    asked = fixture_ask(&f, 1, MSG_RUN, "{\"unit\":\"w\"}");
+    CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "\"run\":\"w#2\""));
+    CU_ASSERT_EQUAL(fixture_unit(&f, "w")->due_at, 0);
+    fixture_fini(&f);
+}
+
 static const struct attempt_record *stored_attempt(const struct fixture *f, uint32_t attempt)
 {
     for (size_t i = 0; i < f->stored_count; i++)
@@ -578,6 +607,7 @@ int main(int argc, char **argv)
         CASE(pool_submissions_run_in_parallel),
         CASE(retry_keeps_the_successes),
         CASE(retry_keeps_the_attempts_before_it),
+        CASE(a_released_units_numbers_are_not_used_again),
         {NULL, NULL},
     };
     return unit_main(argc, argv, "engine", cases);

@@ -255,6 +255,38 @@ static void versions_go_when_no_run_is_left_that_needs_them(void)
     end(&fixture);
 }
 
+static void what_stays_of_a_released_unit_goes_with_its_last_run_and_event(void)
+{
+    struct fixture fixture;
+    begin(&fixture);
+    add_run(&fixture, 1, 0, RUN_SUCCEEDED, 100);
+    static const char *const others[] = {"pool", "q/paused"};
+    for (size_t i = 0; i < 2; i++)
+        batch_add(&fixture.batch, RECORD_UNIT)->unit =
+            (struct unit_record){.id = bytes_str(others[i]), .enabled = true, .paused = i == 1};
+    batch_add(&fixture.batch, RECORD_UNIT)->unit = (struct unit_record){
+        .id = bytes_str("p"), .enabled = true, .last_number = 7, .due_at = 150};
+    commit_events(&fixture, 1, 10, 150);
+    commit_events(&fixture, 11, 10, 300);
+    retain(&fixture, (struct retention){.events_before = 200});
+    rest(&fixture);
+    ROWS("SELECT id FROM units", "p pool q/paused"); /* its run is there */
+    end(&fixture);
+
+    begin(&fixture);
+    batch_add(&fixture.batch, RECORD_UNIT)->unit = (struct unit_record){
+        .id = bytes_str("p"), .enabled = true, .last_number = 7, .due_at = 150};
+    commit_events(&fixture, 1, 10, 150);
+    commit_events(&fixture, 11, 10, 300);
+    retain(&fixture, (struct retention){.runs_before = 200});
+    rest(&fixture);
+    ROWS("SELECT last_number FROM units", "7"); /* its events are there */
+    retain(&fixture, (struct retention){.events_before = 200});
+    rest(&fixture);
+    ROWS("SELECT id FROM units", "");
+    end(&fixture);
+}
+
 static void events_go_by_age_and_by_count(void)
 {
     struct fixture fixture;
@@ -439,6 +471,7 @@ int main(int argc, char **argv)
         CASE(a_slice_is_bounded_in_bytes),
         CASE(under_load_slices_come_seldom_and_come),
         CASE(versions_go_when_no_run_is_left_that_needs_them),
+        CASE(what_stays_of_a_released_unit_goes_with_its_last_run_and_event),
         CASE(events_go_by_age_and_by_count),
         CASE(a_run_that_is_being_loaded_is_not_taken),
         CASE(a_commit_that_fails_removes_nothing),
