@@ -51,7 +51,8 @@ enum input_kind {
     INPUT_HOST_PEER_GONE, /* peer: a send failed for good */
     INPUT_CLIENT_PEER_GONE,
     INPUT_LOCAL_HOST,  /* local_event: about the host that SPAWN_HOST asked for */
-    INPUT_RUN_LOADED,  /* answer to QUERY_LOAD_RUN: records (run, tasks), token */
+    INPUT_RUN_LOADED,  /* answer to QUERY_LOAD_RUN: records (run, tasks), token; without records:
+                          there is no such run, or text tells why it cannot be read */
     INPUT_STORE_STATE, /* store_ok, and why not in text */
     INPUT_SHUTDOWN,    /* a signal: grace_ms, keep_hosts */
 };
