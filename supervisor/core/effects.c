@@ -230,6 +230,7 @@ static void print_record(struct buf *out, const struct record *record)
         print_bytes(out, "name", record->host.name);
         print_number(out, "instance", (int64_t)record->host.instance);
         print_number(out, "seen", record->host.seen_at);
+        print_number(out, "applied", (int64_t)record->host.applied);
         break;
     case RECORD_KEY:
         buf_printf(out, "key");

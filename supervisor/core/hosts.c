@@ -85,14 +85,15 @@ static void save(struct engine *engine, struct host *host, bool remove)
     record->host.name = keep_bytes(engine, host->name_bytes);
     record->host.instance = host->instance;
     record->host.seen_at = engine->wall;
+    record->host.applied = host->applied;
+    host->unsaved = false;
 }
 
 static void unbind(struct engine *engine, struct host *host)
 {
-    if (!host->connected)
-        return;
-    index_remove(&engine->hosts_by_peer, index_number(host->peer), host);
-    host->connected = false;
+    if (host->bound)
+        index_remove(&engine->hosts_by_peer, index_number(host->peer), host);
+    host->bound = host->connected = false;
 }
 
 /* A host of before the restart is accounted for. */
@@ -174,11 +175,16 @@ void host_remove(struct engine *engine, struct host *host)
     host_free(host);
 }
 
-static void lose_flight(struct engine *engine, struct host *host)
+/* What the host has is lost: all of it, or what it has not named since it came back. */
+static void lose_flight(struct engine *engine, struct host *host, bool all,
+                        const struct blame *blame)
 {
-    while (host->flight_count) {
-        struct flight flight = host->flight[host->flight_count - 1];
-        retry_lost(engine, flight.run, flight.task, host);
+    for (size_t i = 0; i < host->flight_count;) {
+        struct flight flight = host->flight[i];
+        if (all || (flight.run->tasks[flight.task].flags & TASK_UNLISTED))
+            retry_lost(engine, flight.run, flight.task, host, blame);
+        else
+            i++;
     }
 }
 
@@ -191,10 +197,29 @@ void host_lose(struct engine *engine, struct host *host, const char *why)
     tell(engine, host, "lost", why);
     order_add(engine, ORDER_LOG, "host lost host=%s reason=\"%s\" attempts=%zu", host->name, why,
               host->flight_count);
-    lose_flight(engine, host);
+    struct blame blame = retry_blame(host);
+    lose_flight(engine, host, true, &blame);
     save(engine, host, true);
-    host->synced = host->settled = false;
+    host->synced = host->settled = host->exited = false;
     expected_done(engine, host->name_bytes);
+}
+
+void host_exited(struct engine *engine, struct host *host, const char *why)
+{
+    if (engine->shutdown) { /* nobody comes after it */
+        host_lose(engine, host, why);
+        return;
+    }
+    if (!host->synced)
+        unbind(engine, host);
+    host->exited = true;
+    host->exited_slots = host->slots;
+    host->connected = host->synced = host->settled = false;
+    host->state = HOST_SUSPECT;
+    host->seen = engine->now; /* its successor has as long as a host may be silent */
+    for (size_t i = 0; i < host->flight_count; i++)
+        host->flight[i].run->tasks[host->flight[i].task].flags |= TASK_UNLISTED | TASK_ORPHANED;
+    tell(engine, host, "exited", why);
 }
 
 /* ---- hello and sync ---- */
@@ -249,6 +274,17 @@ static struct host *host_add(struct engine *engine, struct synk_bytes name)
     return host;
 }
 
+/* What its record said before the restart. */
+static void recall(const struct engine *engine, struct host *host)
+{
+    for (size_t i = 0; i < engine->expected_count; i++) {
+        if (!bytes_equal(bytes_str(engine->expected[i].name), host->name_bytes))
+            continue;
+        host->instance = engine->expected[i].instance;
+        host->applied = engine->expected[i].applied;
+    }
+}
+
 static void refuse(struct engine *engine, uint32_t peer, const char *text)
 {
     struct buf *out = send_open(engine);
@@ -279,8 +315,10 @@ static void hello(struct engine *engine, const struct input *input)
     }
     if (bound && bound != host)
         unbind(engine, bound);
-    if (!host)
+    if (!host) {
         host = host_add(engine, hello.name);
+        recall(engine, host);
+    }
     unbind(engine, host);
     if (host->instance != hello.instance) {
         host->base_known = false;
@@ -291,7 +329,8 @@ static void hello(struct engine *engine, const struct input *input)
     host->instance = hello.instance;
     host->is_local = strcmp(host->name, "local") == 0;
     host->peer = input->peer;
-    host->connected = true;
+    host->bound = host->connected = true;
+    host->exited = false;
     index_put(&engine->hosts_by_peer, index_number(host->peer), host);
     host->state = HOST_UP;
     host->synced = host->settled = false;
@@ -304,7 +343,8 @@ static void hello(struct engine *engine, const struct input *input)
         .silence_ms = (uint32_t)(engine->config.lost_ms * 2 / 3),
     };
     msg_welcome_encode(&welcome, send_open(engine));
-    /* At once: it tells nothing that a commit could take back, and a host waits for it only so long. */
+    /* At once: it tells nothing that a commit could take back, and a host waits for it only so
+     * long. */
     send_close(engine, SOCKET_HOSTS, host->peer, MSG_WELCOME, 0, true);
 }
 
@@ -341,16 +381,8 @@ static void sync(struct engine *engine, struct host *host, const struct input *i
 static void settle(struct engine *engine, struct host *host)
 {
     host->settled = true;
-    for (size_t i = 0; i < host->flight_count;) {
-        struct flight flight = host->flight[i];
-        struct task *task = &flight.run->tasks[flight.task];
-        if (!(task->flags & TASK_UNLISTED)) {
-            i++;
-            continue;
-        }
-        task->flags &= (uint8_t)~TASK_UNLISTED;
-        retry_lost(engine, flight.run, flight.task, host);
-    }
+    struct blame blame = retry_blame(host);
+    lose_flight(engine, host, false, &blame);
     expected_done(engine, host->name_bytes);
 }
 
@@ -378,11 +410,32 @@ static void heartbeat(struct engine *engine, struct host *host, const struct inp
 static void bye(struct engine *engine, struct host *host)
 {
     tell(engine, host, "gone", "it said goodbye");
-    lose_flight(engine, host);
+    lose_flight(engine, host, true, &(struct blame){0});
     save(engine, host, true);
     struct synk_bytes name = arena_copy(&engine->scratch, host->name_bytes);
     host_remove(engine, host);
     expected_done(engine, name);
+}
+
+/* What a dead process sent before its end. Nothing is answered. */
+static void last_words(struct engine *engine, struct host *host, const struct input *input)
+{
+    switch (input->header.type) {
+    case MSG_BYE:
+        bye(engine, host);
+        return;
+    case MSG_STARTED:
+        reports_started(engine, host, input);
+        return;
+    case MSG_REPORT:
+        reports_message(engine, host, input);
+        return;
+    case MSG_REJECT:
+        reports_reject(engine, host, input);
+        return;
+    default: /* means nothing any more */
+        return;
+    }
 }
 
 void hosts_message(struct engine *engine, const struct input *input)
@@ -394,6 +447,10 @@ void hosts_message(struct engine *engine, const struct input *input)
     struct host *host = host_of_peer(engine, input->peer);
     if (!host) {
         send_empty(engine, input->peer, MSG_WHO, true);
+        return;
+    }
+    if (!host->connected) {
+        last_words(engine, host, input);
         return;
     }
     host->seen = engine->now;
@@ -453,6 +510,18 @@ void hosts_restart_silence(struct engine *engine)
         engine->barrier_since = engine->now;
 }
 
+/* A host of before the restart that did not come: known as lost, so that what it sends again when
+ * it comes after all is not taken for new. */
+static void give_up(struct engine *engine, struct synk_bytes name)
+{
+    struct host *host = host_add(engine, name);
+    recall(engine, host);
+    host->version = mem_strdup("");
+    host->state = HOST_LOST;
+    host->seen = engine->now;
+    host->seen_wall = engine->wall;
+}
+
 void hosts_timer(struct engine *engine)
 {
     const struct engine_config *config = &engine->config;
@@ -465,8 +534,10 @@ void hosts_timer(struct engine *engine)
             if (silence > config->lost_ms + LOST_HOST_SHOWN_MS)
                 host_remove(engine, host);
         } else if (silence >= config->lost_ms) {
-            host_lose(engine, host, "it was not heard from");
-            if (host->is_local && host->pid == engine->local_pid)
+            bool exited = host->exited;
+            host_lose(engine, host,
+                      exited ? "no other came in its place" : "it was not heard from");
+            if (!exited && host->is_local && host->pid == engine->local_pid)
                 local_host_hangs(engine);
         } else if (silence >= config->suspect_ms && host->state == HOST_UP) {
             host->state = HOST_SUSPECT;
@@ -481,11 +552,13 @@ void hosts_timer(struct engine *engine)
         while (engine->expected_count) {
             struct expected_host *expected = &engine->expected[engine->expected_count - 1];
             struct host *host = host_find(engine, bytes_str(expected->name));
-            if (host && host->connected)
+            if (host && (host->connected || host->exited))
                 break; /* it is back, and its own silence decides */
             struct record *record = batch_add(&engine->effects->batch, RECORD_HOST);
             record->remove = true;
             record->host.name = keep_bytes(engine, bytes_str(expected->name));
+            if (!host)
+                give_up(engine, bytes_str(expected->name));
             if (strcmp(expected->name, "local") == 0)
                 local_host_hangs(engine);
             expected_done(engine, bytes_str(expected->name));
@@ -535,6 +608,8 @@ void hosts_send_acks(struct engine *engine)
     engine->acks_due = false;
     for (size_t i = 0; i < engine->host_count; i++) {
         struct host *host = engine->hosts[i];
+        if (host && host->unsaved && host->recorded)
+            save(engine, host, false);
         if (!host || !host->connected || !host->base_known || host->acked == host->applied)
             continue;
         host->acked = host->applied;

@@ -12,6 +12,9 @@ void hosts_peer_gone(struct engine *engine, uint32_t peer);
 void hosts_timer(struct engine *engine);
 void hosts_restart_silence(struct engine *engine);
 void host_lose(struct engine *engine, struct host *host, const char *why);
+/* Its process was seen dead. What it sent and what it spooled is still taken: its attempts are lost
+ * when its successor has told what there is, or none comes. */
+void host_exited(struct engine *engine, struct host *host, const char *why);
 void host_remove(struct engine *engine, struct host *host);
 void host_cancel_attempt(struct engine *engine, struct host *host, struct attempt_id id,
                          const char *reason);

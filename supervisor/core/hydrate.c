@@ -264,8 +264,8 @@ static void load_host(struct engine *engine, const struct host_record *record)
 {
     engine->expected = mem_grow(engine->expected, &engine->expected_capacity,
                                 engine->expected_count + 1, sizeof(*engine->expected));
-    engine->expected[engine->expected_count++] =
-        (struct expected_host){mem_strndup(record->name.data, record->name.size), record->instance};
+    engine->expected[engine->expected_count++] = (struct expected_host){
+        mem_strndup(record->name.data, record->name.size), record->instance, record->applied};
 }
 
 enum synk_status hydrate_record(struct engine *engine, const struct record *record,

@@ -92,17 +92,21 @@ void local_host_event(struct engine *engine, const struct input *input)
         engine->local_pid = 0;
         struct host *host = host_find(engine, bytes_str("local"));
         if (host && (host->pid == input->pid || !input->pid) && host->state != HOST_LOST)
-            host_lose(engine, host, "its process ended");
+            host_exited(engine, host, "its process ended");
         else
             tell(engine, "exited", input->text);
         start_again(engine, input->text);
         return;
     }
-    case LOCAL_HOST_FAILED:
+    case LOCAL_HOST_FAILED: {
         engine->local_pid = 0;
+        struct host *host = host_find(engine, bytes_str("local"));
+        if (host && host->exited)
+            host_lose(engine, host, "its process ended, and none can be started");
         order_add(engine, ORDER_LOG, "the local worker host cannot be started: %.*s",
                   (int)input->text.size, input->text.size ? (const char *)input->text.data : "");
         start_again(engine, input->text);
         return;
+    }
     }
 }

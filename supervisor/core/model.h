@@ -53,6 +53,12 @@ enum {
     LOST_HOST_SHOWN_MS = 600 * 1000,
     RETRY_AFTER_MS = 1000,
     SHUTDOWN_KILL_MS = 5000,
+    /* So many ends of its host's process under a task, among others, make it a suspect. */
+    SUSPECT_DEATHS = 3,
+    /* How often a suspect looks whether it is its turn, and how long the one whose turn it is may
+     * take to find a host. */
+    TRIAL_POLL_MS = 100,
+    TRIAL_PATIENCE_MS = 10000,
 };
 
 enum event_type {
@@ -176,6 +182,7 @@ enum {
     TASK_STARTED = 8,     /* this attempt was seen to start */
     TASK_DOUBTED = 32,    /* was ready at hydration: a host given up may still run it */
     TASK_JUST_ENDED = 16, /* final, and its children have yet to hear of it */
+    TASK_ORPHANED = 64,   /* its host's process ended, and has not been succeeded yet */
 };
 
 /* What few tasks need. */
@@ -183,6 +190,7 @@ struct task_extra {
     struct blob *result; /* where an expression may read it */
     struct blob *error, *reason;
     float progress;
+    uint8_t host_deaths; /* ends of its host's process while it may have run */
 };
 
 struct task {
@@ -288,6 +296,9 @@ struct host {
     uint64_t instance;
     uint32_t peer;
     bool connected, synced, settled, draining, is_local, recorded, in_open;
+    bool bound;            /* what comes from `peer` is its; connected, or its process has ended */
+    bool exited;           /* its process has ended, and its successor has not come */
+    uint32_t exited_slots; /* that it had */
     enum host_state state;
     uint32_t slots, used;
     uint64_t expected_us;
@@ -305,7 +316,8 @@ struct host {
     int64_t seen, synced_at, hello_at; /* monotonic */
     int64_t seen_wall;
     uint64_t applied, acked, received_since_sync, acked_since_sync;
-    bool base_known; /* `applied` is this instance's */
+    bool base_known; /* `applied` is exact; else no less was applied before the restart */
+    bool unsaved;    /* milestones were applied that its record does not tell of */
     uint32_t running, queued;
     int64_t rss_kib, cpu_us;
     struct outbox outbox;
@@ -313,7 +325,7 @@ struct host {
 /* A host of before the restart, until it has synced or is given up. */
 struct expected_host {
     char *name;
-    uint64_t instance;
+    uint64_t instance, applied;
 };
 
 /* ---- clients ---- */
@@ -462,6 +474,9 @@ struct engine {
     bool local_wanted, local_starting;
     int64_t local_exits[5]; /* times of the latest, a ring */
     uint32_t local_exit_count, local_backoff_s;
+    uint64_t trial_run; /* the suspect whose turn it is; see retry.c */
+    uint32_t trial_task;
+    int64_t trial_since;
     struct synk_bytes gauges;
     size_t body_offset;
     struct run *last_found; /* of runs_find: reports come in bursts of one run */

@@ -50,6 +50,7 @@ struct host_record {
     struct synk_bytes name;
     uint64_t instance;
     int64_t seen_at;
+    uint64_t applied; /* report items of this instance up to it are applied, perhaps more */
 };
 struct key_record {
     struct synk_bytes key;

@@ -207,6 +207,8 @@ static void take_milestone(struct engine *engine, struct host *host,
     struct run *run = run_of_report(engine, host, report);
     if (!run)
         return;
+    /* Unlike a result, it leaves no trace in the task: its number has to be kept. */
+    host->unsaved = true;
     char number[16];
     milestone_emit(engine, run->unit, run, task_worker_name(run, report->id.task, number),
                    report->name, report->payload);
@@ -221,14 +223,20 @@ void reports_message(struct engine *engine, struct host *host, const struct inpu
         return;
     }
     /* Before the sync is through its place among the host's messages is unknown: it comes again. */
-    if (!host->synced || !count)
+    if ((host->connected && !host->synced) || !count)
         return;
     uint64_t first = input->header.sequence;
     if (!host->base_known) {
+        /* What is below its first item was acknowledged. What was applied and whose acknowledgement
+         * was lost comes again: of milestones the host's record tells. */
         host->base_known = true;
-        host->applied = host->acked = first ? first - 1 : 0;
+        if (first && first - 1 > host->applied)
+            host->applied = first - 1;
+        host->acked = host->applied;
     }
     if (first > host->applied + 1) {
+        if (!host->connected)
+            return;
         /* Something before it was lost: a new hello makes the host send everything again. */
         pack_map(send_open(engine), 0);
         send_close(engine, SOCKET_HOSTS, host->peer, MSG_WHO, 0, true);

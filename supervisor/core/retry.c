@@ -7,6 +7,13 @@
  * was lost with its host, or given back, is tried again at once and counts against nothing. Numbers
  * of attempts are never handed out twice, counted or not: a late message of an old attempt must not
  * pass for the new one's.
+ *
+ * Where the process of the local host ended, an attempt may have brought it down. If it was the
+ * only one there, it counts as a crash. Among several nobody knows: each is tried again at once,
+ * until SUSPECT_DEATHS such ends make it a suspect. Suspects are tried one at a time, beside
+ * whatever else there is; when the process ends under the one whose turn it is, that one has
+ * crashed. So what always kills its host ends quarantined, and its neighbours do not. The count of
+ * ends is in memory only: a restart of the supervisor forgets it, crashes it does not.
  */
 #include "supervisor/core/retry.h"
 
@@ -167,9 +174,98 @@ void retry_outcome(struct engine *engine, struct run *run, uint32_t task, struct
                     report->outcome == OUTCOME_FAILED ? TASK_FAILED : TASK_TIMED_OUT, host, report);
 }
 
-void retry_lost(struct engine *engine, struct run *run, uint32_t task, struct host *host)
+static bool is_suspect(const struct task *task)
+{
+    return task->extra && task->extra->host_deaths >= SUSPECT_DEATHS;
+}
+
+static bool may_have_run(const struct task *task, const struct blame *blame)
+{
+    return (task->flags & TASK_ORPHANED) && (!blame->only_running || task->state == TASK_RUNNING);
+}
+
+struct blame retry_blame(const struct host *host)
+{
+    struct blame blame = {0};
+    size_t orphans = 0, running = 0;
+    uint64_t slots = 0;
+    for (size_t i = 0; i < host->flight_count; i++) {
+        const struct task *task = &host->flight[i].run->tasks[host->flight[i].task];
+        if (!(task->flags & TASK_ORPHANED))
+            continue;
+        orphans++;
+        if (task->state == TASK_RUNNING) {
+            running++;
+            slots += task->slots;
+        }
+    }
+    blame.only_running = slots >= host->exited_slots;
+    blame.suspects = blame.only_running ? running : orphans;
+    return blame;
+}
+
+/* Its host's process ended under it, and no other attempt can be the reason, or none should. */
+static void count_crash(struct engine *engine, struct run *run, uint32_t task, struct host *host)
+{
+    const struct task *t = &run->tasks[task];
+    struct msg_report report = {
+        .outcome = OUTCOME_CRASHED,
+        .started_at = t->state == TASK_RUNNING ? t->at : engine->wall,
+        .exit_status = -1,
+        .user_us = -1,
+        .system_us = -1,
+        .max_rss_kib = -1,
+        .error = bytes_str("the worker host's process ended while it ran"),
+    };
+    retry_outcome(engine, run, task, host, &report);
+}
+
+static bool is_on_trial(const struct engine *engine, const struct run *run, uint32_t task)
+{
+    return engine->trial_run == run->id && engine->trial_task == task;
+}
+
+/* Whether it is this suspect's turn now. */
+static bool take_turn(struct engine *engine, const struct run *run, uint32_t task)
+{
+    const struct run *other = run_find(engine, engine->trial_run);
+    if (other && other->tasks && engine->trial_task < other->task_count) {
+        uint8_t state = other->tasks[engine->trial_task].state;
+        if (state == TASK_DISPATCHED || state == TASK_RUNNING ||
+            (state == TASK_READY && engine->now - engine->trial_since < TRIAL_PATIENCE_MS))
+            return false;
+    }
+    engine->trial_run = run->id;
+    engine->trial_task = task;
+    engine->trial_since = engine->now;
+    return true;
+}
+
+/* A suspect that was not found guilty waits for its turn. */
+static void wait_for_turn(struct engine *engine, struct run *run, uint32_t task)
 {
     struct task *t = &run->tasks[task];
+    task_move(engine, run, task, TASK_RETRY_WAIT);
+    struct task_record *r = &task_record_add(engine, run, task)->task;
+    r->ended_at = r->due_at = engine->wall;
+    t->at = engine->now;
+    retry_due(engine, run->id, task);
+}
+
+void retry_lost(struct engine *engine, struct run *run, uint32_t task, struct host *host,
+                const struct blame *blame)
+{
+    struct task *t = &run->tasks[task];
+    bool ran = blame->suspects && may_have_run(t, blame);
+    t->flags &= (uint8_t) ~(TASK_UNLISTED | TASK_ORPHANED);
+    if (ran) {
+        if (task_extra(t)->host_deaths < UINT8_MAX)
+            t->extra->host_deaths++;
+        if (blame->suspects == 1 || (is_suspect(t) && is_on_trial(engine, run, task))) {
+            count_crash(engine, run, task, host);
+            return;
+        }
+    }
     save_attempt(engine, run, task, OUTCOME_LOST, host, NULL);
     if (t->flags & TASK_STARTED)
         engine->counts.reexecutions++;
@@ -180,6 +276,10 @@ void retry_lost(struct engine *engine, struct run *run, uint32_t task, struct ho
     event_task(engine, EVENT_RETRY, run, task, keep_bytes(engine, bytes_str("its host was lost")),
                (struct synk_bytes){0});
     task_detach(engine, run, task);
+    if (is_suspect(t)) {
+        wait_for_turn(engine, run, task);
+        return;
+    }
     task_ready(engine, run, task);
     task_record_add(engine, run, task);
 }
@@ -200,5 +300,11 @@ void retry_due(struct engine *engine, uint64_t run_id, uint32_t task)
     if (!run || !run->tasks || task >= run->task_count ||
         run->tasks[task].state != TASK_RETRY_WAIT || run->tasks[task].at > engine->now)
         return;
+    struct task *t = &run->tasks[task];
+    if (is_suspect(t) && !take_turn(engine, run, task)) {
+        t->at = engine->now + TRIAL_POLL_MS;
+        timers_set(&engine->timers, t->at, TIMER_TASK, run_id, task);
+        return;
+    }
     task_ready(engine, run, task);
 }

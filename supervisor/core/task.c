@@ -78,7 +78,8 @@ void task_ready(struct engine *engine, struct run *run, uint32_t task)
 {
     struct task *t = &run->tasks[task];
     task_move(engine, run, task, TASK_READY);
-    t->flags &= (uint8_t) ~(TASK_START_TOLD | TASK_CANCEL_SENT | TASK_UNLISTED | TASK_STARTED);
+    t->flags &= (uint8_t) ~(TASK_START_TOLD | TASK_CANCEL_SENT | TASK_UNLISTED | TASK_ORPHANED |
+                            TASK_STARTED);
     uint32_t queue;
     if (run->pool) {
         queue = run->pool->queue;

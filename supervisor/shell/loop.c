@@ -2,7 +2,8 @@
  * One turn of the loop: libuv's timers and descriptors only leave notes; the check phase, after
  * each wait, reads the sockets, feeds the engine, and ends the turn. Invariants: the sockets are
  * read before INPUT_TIME is given, so that a host is not held silent while its words lie unread;
- * while reading has stopped the engine is told no time either, so the gap shows.
+ * while reading has stopped the engine is told no time either, so the gap shows. For the same
+ * reason they are read before the engine hears that the local host has ended.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +15,8 @@
 /* Messages of each ROUTER in a turn: a few milliseconds of work at most, so that timers, signals
  * and the store's answers have their turn under any load. */
 #define LOOP_DRAIN_MESSAGES 256
-/* INPUT_TIME waits for the sockets to be read dry, but not for longer than this. */
-#define LOOP_TIME_GRACE_MS     250
+/* INPUT_TIME and the local host's end wait for the sockets to be read dry, but not for longer. */
+#define LOOP_READ_GRACE_MS     250
 #define LOOP_SHUTDOWN_GRACE_MS 30000
 /* At the end: how often and how long to look whether the last messages are gone. */
 #define LOOP_LEAVE_MS    10
@@ -73,13 +74,21 @@ void shell_on_local_host(void *context, enum local_host_event event, int64_t pid
     };
     log_line(event == LOCAL_HOST_STARTED ? LOG_INFO : LOG_WARN, messages[event],
              log_text("host", "local"), log_int("pid", pid), log_text("how", text));
+    struct shell *shell = context;
+    if (event == LOCAL_HOST_EXITED) {
+        shell->local_exit.is_due = true;
+        shell->local_exit.pid = pid;
+        shell->local_exit.at_ms = shell_now_ms();
+        snprintf(shell->local_exit.text, sizeof(shell->local_exit.text), "%s", text);
+        return;
+    }
     struct input input = {
         .kind = INPUT_LOCAL_HOST,
         .local_event = event,
         .pid = pid,
         .text = bytes_str(text),
     };
-    shell_step(context, &input);
+    shell_step(shell, &input);
 }
 
 static void on_due(uv_timer_t *timer)
@@ -111,10 +120,26 @@ static void step_time(struct shell *shell)
     if (!shell->is_time_due || shell->is_congested)
         return;
     int64_t late = shell_now_ms() - engine_next_due(shell->engine);
-    if (shell->has_more && late < LOOP_TIME_GRACE_MS)
+    if (shell->has_more && late < LOOP_READ_GRACE_MS)
         return;
     shell->is_time_due = false;
     struct input input = {.kind = INPUT_TIME};
+    shell_step(shell, &input);
+}
+
+static void step_local_exit(struct shell *shell)
+{
+    if (!shell->local_exit.is_due || shell->is_congested)
+        return;
+    if (shell->has_more && shell_now_ms() - shell->local_exit.at_ms < LOOP_READ_GRACE_MS)
+        return;
+    shell->local_exit.is_due = false;
+    struct input input = {
+        .kind = INPUT_LOCAL_HOST,
+        .local_event = LOCAL_HOST_EXITED,
+        .pid = shell->local_exit.pid,
+        .text = bytes_str(shell->local_exit.text),
+    };
     shell_step(shell, &input);
 }
 
@@ -127,7 +152,8 @@ static void on_prepare(uv_prepare_t *prepare)
 {
     struct shell *shell = prepare->data;
     bool has_input = bus_poll(&shell->bus);
-    bool has_work = (has_input || shell->is_time_due) && !shell->is_congested;
+    bool has_note = shell->is_time_due || shell->local_exit.is_due;
+    bool has_work = (has_input || has_note) && !shell->is_congested;
     /* Timers run before the wait: what they told the engine is not to wait for the next message. */
     bool has_effects = shell->is_dirty && !shell->is_committing;
     if ((has_work || has_effects) && !shell->is_leaving)
@@ -144,6 +170,7 @@ static void on_check(uv_check_t *check)
     shell->is_congested = shell_is_congested(shell);
     if (!shell->is_congested)
         shell->has_more = bus_drain(&shell->bus, LOOP_DRAIN_MESSAGES);
+    step_local_exit(shell);
     step_time(shell);
     shell_end_turn(shell);
     shell->is_congested = shell_is_congested(shell);

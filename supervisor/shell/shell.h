@@ -60,6 +60,11 @@ struct shell {
     bool is_store_down;
     bool is_dirty; /* stepped since the last flush */
     bool is_time_due;
+    struct {
+        bool is_due; /* the local host has ended, and the engine has yet to hear of it */
+        int64_t pid, at_ms;
+        char text[64];
+    } local_exit;
     bool has_more;     /* the last drain stopped early */
     bool is_congested; /* too much gathers: nothing is read */
     bool is_leaving;

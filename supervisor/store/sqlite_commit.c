@@ -170,6 +170,7 @@ static void put_rest(struct binder *binder, const struct record *record)
     case RECORD_HOST:
         put_int(binder, (int64_t)record->host.instance);
         put_int(binder, record->host.seen_at);
+        put_int(binder, (int64_t)record->host.applied);
         break;
     case RECORD_KEY:
         put_blob(binder, record->key.reply);

@@ -186,6 +186,7 @@ const char *sqlite_row(enum record_kind kind, sqlite3_stmt *statement, struct re
         ret_record->host.name = take_name(&row, "no name");
         ret_record->host.instance = (uint64_t)take_int(&row);
         ret_record->host.seen_at = take_int(&row);
+        ret_record->host.applied = (uint64_t)take_int(&row);
         break;
     case RECORD_KEY:
         ret_record->key.key = take_name(&row, "no key");

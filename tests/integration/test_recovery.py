@@ -119,6 +119,18 @@ workers:
         self.write("go", "")
         self.synk("wait", run)
 
+    def test_a_task_that_kills_its_host_each_time_is_quarantined(self):
+        self.write("killer.yaml", f"""
+workers:
+  - id: killer
+    command: echo x >> {self.path('ran')}; kill -9 $(head -n 1 {self.dir}/hosts/local/host.lock); sleep 60
+""")
+        self.up(self.path("killer.yaml"), slots=2)
+        run = self.synk("run", "killer", "--json").json()["run"]
+        self.synk("wait", run, status=None)
+        self.assertEqual(self.outcomes(run), {"quarantined": 1})
+        self.assertEqual(len(self.read("ran").split()), 3)
+
     def test_a_crashing_plugin_is_quarantined_and_can_be_retried(self):
         self.write("crash.yaml", "workers:\n  - {id: crash, run: sim.crash}\n")
         self.up(self.path("crash.yaml"), slots=1)

@@ -113,8 +113,9 @@ static inline void print_record(void *context, const struct record *record)
                    record->worker.version, record->worker.index, (int)record->worker.body.size);
         break;
     case RECORD_HOST:
-        buf_printf(out, "host %.*s %llx %lld\n", TEXT(record->host.name),
-                   (unsigned long long)record->host.instance, (long long)record->host.seen_at);
+        buf_printf(out, "host %.*s %llx %lld %llu\n", TEXT(record->host.name),
+                   (unsigned long long)record->host.instance, (long long)record->host.seen_at,
+                   (unsigned long long)record->host.applied);
         break;
     case RECORD_KEY:
         buf_printf(out, "key %.*s (%d)\n", TEXT(record->key.key), (int)record->key.reply.size);
@@ -314,7 +315,7 @@ static inline void add_every_kind(struct batch *batch)
     add_meta(batch, "name", "value");
     add_process(batch);
     struct record *record = batch_add(batch, RECORD_HOST);
-    record->host = (struct host_record){bytes_str("local"), UINT64_C(0xfedcba9876543210), 9};
+    record->host = (struct host_record){bytes_str("local"), UINT64_C(0xfedcba9876543210), 9, 12};
     record = batch_add(batch, RECORD_KEY);
     record->key = (struct key_record){bytes_str("k1"), bytes_of("\x80", 1), FAR};
     record = batch_add(batch, RECORD_KEY);
@@ -363,7 +364,7 @@ static const char every_kind[] =
     "unit p v1 10 n2 s3 r4 5 6 running 1\n"
     "definition p v1 3 header\n"
     "worker p v1 0 (20)\nworker p v1 1 (20)\nworker p v1 2 (20)\n"
-    "host local fedcba9876543210 9\n"
+    "host local fedcba9876543210 9 12\n"
     "key k0 (1)\nkey k1 (1)\n"
     "run 5 p/#2 v1 running 0 of 3 by client (0) (0)  5000 0 0\n"
     "task 5.1 retry-wait c2 a3 e4 b@local 10-30 due 40 exit -1 sig 9 1 2 3 4 (1) broke|why|1\n";
