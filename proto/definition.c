@@ -71,6 +71,8 @@ void definition_unref(struct definition *definition)
     assert(before > 0);
     if (before > 1)
         return;
+    for (struct definition_part *part = definition->patches; part; part = part->next)
+        definition_unref(part->patch);
     arena_fini(&definition->arena);
     free(definition);
 }

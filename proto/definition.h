@@ -4,7 +4,7 @@
  * arrives with it again, and stored definitions are read back with it.
  *
  * A struct definition owns everything below it (one arena) and is immutable once made, except
- * through definition_set. Options that a unit leaves at their defaults are shared: options pointers
+ * by definition_adopt. Options that a unit leaves at their defaults are shared: options pointers
  * are never NULL, and equal options of one file are one object, so a worker of a large graph costs
  * its ids, its payload and its edges. Pure: YAML and files are in definition_file.h.
  */
@@ -110,6 +110,13 @@ struct process_options {
     int64_t timeout_ms;         /* the run's deadline; 0 = none */
 };
 
+/* Options that one part of a definition got at run time: definition_change.h. */
+struct definition_part {
+    struct definition_part *next;
+    uint32_t part;
+    struct definition *patch; /* one reference */
+};
+
 /* One unit: a standalone worker (worker_count 1, workers[0].id == id) or a process. */
 struct definition {
     enum unit_kind kind;
@@ -120,6 +127,7 @@ struct definition {
     uint32_t worker_count;
     bool is_graph; /* some worker has dependsOn: run_mode is not heeded */
     atomic_uint references;
+    struct definition_part *patches;
     struct arena arena;
 };
 
