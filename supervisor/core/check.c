@@ -109,6 +109,10 @@ void engine_check(const struct engine *engine)
             ready += lane->count;
         must(ready == engine->queues[i]->ready, "a queue's count");
     }
+    for (const struct run *run = engine->finished_first; run && run->next; run = run->next)
+        must(run->ended_at < run->next->ended_at ||
+                 (run->ended_at == run->next->ended_at && run->id < run->next->id),
+             "finished runs are in the order of their ends");
     for (size_t i = 0; i < engine->unit_count; i++) {
         const struct unit *unit = engine->units[i];
         uint32_t live = 0, running = 0;
