@@ -192,7 +192,7 @@ class Loading(Sdk):
                                 text=True, timeout=harness.PATIENCE_S)
         self.assertIn("it calls synk_task_levitate, which this host", listed.stdout)
 
-    def test_the_host_has_every_function_of_the_headers(self):
+    def test_the_host_has_and_the_guide_names_every_function_of_the_headers(self):
         declared = set()
         for header in HEADERS:
             with open(os.path.join(SOURCE, header)) as f:
@@ -203,6 +203,22 @@ class Loading(Sdk):
                                capture_output=True, text=True).stdout.split()
         self.assertGreater(len(declared), 40)
         self.assertEqual(declared - set(names), set())
+        with open(os.path.join(SOURCE, "docs/plugins.md")) as f:
+            guide = f.read()
+        self.assertEqual([name for name in sorted(declared) if name not in guide], [])
+
+    def test_the_guides_plugins_build_and_run(self):
+        with open(os.path.join(SOURCE, "docs/plugins.md")) as f:
+            guide = f.read()
+        codes = re.findall(r"```c\n(.*?)```", guide, re.S)
+        definitions = re.findall(r"```yaml\n(.*?)```", guide, re.S)
+        results = re.findall(r"succeeded +\d+ ms +(\{.*\})$", guide, re.M)
+        self.assertEqual((len(codes), len(definitions), len(results)), (2, 2, 2))
+        for code, definition, result in zip(codes, definitions, results):
+            plugins = self.build(re.search(r'SYNK_PLUGIN\("(\w+)"', code)[1], code)
+            out = self.synk("run", "--local", self.write("guide.yaml", definition),
+                            "--plugin-dir", plugins, "--json").json()
+            self.assertEqual(out["tasks"][0]["result"], json.loads(result))
 
 
 if __name__ == "__main__":
