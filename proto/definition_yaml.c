@@ -327,6 +327,11 @@ static enum synk_status fail_parser(struct loader *loader, struct synk_bytes tex
     const char *problem = parser->problem ? parser->problem : "out of memory";
     if (parser->error == YAML_READER_ERROR)
         return fail_offset(loader, text, parser->problem_offset, problem);
+    /* The parser's own words for it help nobody. Where letters of several bytes come before, the
+     * mark counts fewer than there are bytes, and its words stay. */
+    size_t at = parser->problem_mark.index;
+    if (at < text.size && ((const char *)text.data)[at] == '\t')
+        problem = "a tab cannot indent or begin a value in YAML: write spaces";
     snprintf(what, sizeof(what), "%s%s%s", problem, parser->context ? ", " : "",
              parser->context ? parser->context : "");
     return fail_mark(loader, parser->problem_mark, what);

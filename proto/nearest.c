@@ -45,6 +45,8 @@ struct nearest nearest_of(struct synk_bytes text)
 {
     /* A third of a short name may be wrong, three letters of a long one. */
     unsigned most = text.size < 9 ? (unsigned)(text.size + 2) / 3 : NEAREST_DISTANCE;
+    if (text.size < 2) /* or any other letter would do */
+        most = 0;
     return (struct nearest){text, {NULL, 0}, most + 1};
 }
 

@@ -142,6 +142,16 @@ class Newcomer(SynkTest):
         self.assertIn("has not run yet", self.synk("show", "nightly#1", status=4).err)
         self.assertIn("UNIT#N", self.synk("explain", "nightly", status=2).err)
 
+    def test_a_file_or_status_in_the_wrong_place_is_told(self):
+        path = self.write("t.yaml", "workers: [{id: w, command: 'true'}]")
+        self.assertIn("synk run --local", self.synk("run", path, status=2).err)
+        self.assertIn("'runing' is not a status", self.synk("ls", "--status", "runing", status=2).err)
+        self.assertNotIn("did you mean", self.synk("run", "--local", path, "x", status=4).err)
+
+    def test_a_tab_that_indents_is_named(self):
+        path = self.write("t.yaml", "workers:\n\t- id: a\n")
+        self.assertIn("t.yaml:2:1: a tab cannot indent or begin", self.synk("plan", path, status=2).err)
+
     def test_params_are_given_by_either_name(self):
         path = self.write("t.yaml", 'workers: [{id: w, command: [echo, "${{ params.who }}"]}]')
         for option in ("--params", "--payload"):

@@ -27,7 +27,7 @@ static void print_help(FILE *out)
     fputs("\n'synk VERB --help' tells more. Without --dir, $SYNK_DIR or the user's directory is "
           "used.\n"
           "Exit status: 0 done and successful; 1 the work failed; 2 wrong usage or an invalid\n"
-          "definition; 3 no supervisor; 4 refused (unknown ids included).\n",
+          "definition; 3 no supervisor; 4 refused (unknown ids included); 130 left by Ctrl-C.\n",
           out);
 }
 

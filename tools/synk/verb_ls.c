@@ -191,6 +191,21 @@ static int list(const struct cli *cli, const struct kind *kind, const struct que
     return code;
 }
 
+/* A status that there is not would list nothing, which looks like an answer. */
+static bool is_status(const char *what, const char *status)
+{
+    static const char *const units[] = {"idle", "running", "error", "completed", "paused", NULL};
+    static const char *const runs[] = {"queued",    "running", "succeeded", "failed",
+                                       "cancelled", "skipped", NULL};
+    const char *const *known = strcmp(what, "units") == 0  ? units
+                               : strcmp(what, "runs") == 0 ? runs
+                                                           : NULL;
+    for (; known && *known; known++)
+        if (strcmp(*known, status) == 0)
+            return true;
+    return !known;
+}
+
 static int run(struct cli *cli, int argc, char **argv)
 {
     struct query query = {.since_ms = -1, .limit = -1};
@@ -208,6 +223,9 @@ static int run(struct cli *cli, int argc, char **argv)
                     "--since takes 2h, 2026-01-31, 2026-01-31T12:00 or milliseconds, not '%s'",
                     since);
     const char *what = count ? argv[0] : "units";
+    if (query.status && !is_status(what, query.status))
+        return fail(EXIT_USAGE, "'%s' is not a status of %s: see 'synk ls --help'", query.status,
+                    what);
     /* Runs can be very many: the latest are asked for. */
     if (query.limit < 0 && strcmp(what, "runs") == 0)
         query.limit = 50;

@@ -1,6 +1,8 @@
 /* synk run, synk wait: starting a run, with or without a supervisor, and waiting for its end. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "tools/synk/local.h"
 #include "tools/synk/output.h"
@@ -51,6 +53,13 @@ static int run_there(const struct cli *cli, const char *unit, struct synk_bytes 
     return code;
 }
 
+static bool ends_like_file(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    return dot &&
+           (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0 || strcmp(dot, ".json") == 0);
+}
+
 static int run(struct cli *cli, int argc, char **argv)
 {
     const char *payload = NULL;
@@ -87,6 +96,11 @@ static int run(struct cli *cli, int argc, char **argv)
         local.unit = count > 1 ? argv[1] : NULL;
         local.params = buf_bytes(&params);
         code = local_run(cli, &local);
+    } else if (ends_like_file(argv[0]) && access(argv[0], R_OK) == 0) {
+        code = fail(EXIT_USAGE,
+                    "'%s' is a file: `synk run --local %s` runs it, `synk apply %s` registers its "
+                    "units",
+                    argv[0], argv[0], argv[0]);
     } else {
         code = run_there(cli, argv[0], buf_bytes(&params), waits);
     }

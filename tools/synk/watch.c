@@ -149,7 +149,7 @@ static void print_line(struct watch *watch, const char *state, const struct synk
     printf("%*s %s%-10s%s %11s  %s", taken < 20 ? (int)(20 - taken) : 0, "", style_on(style), state,
            style_off(), duration, tries);
     if (text.size)
-        print_text(text, output_room(56));
+        print_text(text, output_room(27 + (taken < 20 ? 20 : taken) + (tries[0] ? 4 : 0)));
     putchar('\n');
     if (!output_is_terminal())
         fflush(stdout);
