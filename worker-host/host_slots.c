@@ -10,10 +10,12 @@
 #include <stdio.h>
 
 enum {
-    /* Tasks given ahead are worth this much time: a few turns of both loops. */
-    AHEAD_US = 4000,
-    /* A task that runs longer than this holds back those behind it: they go elsewhere. */
-    LONG_MS = 3,
+    /* Tasks given ahead are worth this much time: a few times what a runner with more to do waits
+     * before it tells of results (SOON_NS in runner.c). */
+    AHEAD_US = 12000,
+    /* A slot without news for longer than this, which is longer than that wait, holds back what is
+     * behind its task: it goes elsewhere. */
+    LONG_MS = 6,
     /* How often SIGKILL is repeated, for a process group that grew meanwhile. */
     KILL_AGAIN_MS = 1000,
 };
