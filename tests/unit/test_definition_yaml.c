@@ -152,9 +152,9 @@ static void test_refuses(void)
         {"# nothing\n", "x.yaml:1:1: the file is empty"},
         {"a: 1\nb: 2\na: 3\n", "x.yaml:3:1: duplicate key 'a'"},
         {"a: 1\n---\nb: 2\n", "x.yaml:2:1: a second document in one file"},
-        {"a:\n\t- b\n",
-         "x.yaml:2:1: found character that cannot start any token, while scanning for the next "
-         "token"},
+        {"a:\n\t- b\n", "x.yaml:2:1: a tab cannot indent or begin a value in YAML: write spaces, "
+                        "while scanning for the next "
+                        "token"},
         {"a: [1, 2\nb: 3\n",
          "x.yaml:2:2: did not find expected ',' or ']', while parsing a flow sequence"},
         {"a: 99999999999999999999\n", "x.yaml:1:4: an integer past 64 bits"},
