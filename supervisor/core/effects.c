@@ -148,6 +148,7 @@ static void print_task(struct buf *out, const struct task_record *r)
     buf_printf(out, "task %llu/%u", (unsigned long long)r->run, r->task);
     print_bytes(out, "state", bytes_str(task_state_name(r->state)));
     print_number(out, "crashes", r->crashes);
+    print_number(out, "tries", r->tries);
     print_number(out, "attempts", r->attempts);
     print_number(out, "epoch", r->epoch);
     print_bytes(out, "worker", r->worker);

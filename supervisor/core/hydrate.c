@@ -218,8 +218,7 @@ void hydrate_task(struct engine *engine, struct run *run, const struct task_reco
     task->attempts = record->attempts;
     task->epoch = record->epoch;
     task->crashes = record->crashes;
-    uint32_t tries = record->attempts > record->crashes ? record->attempts - record->crashes : 0;
-    task->tries = record->tries ? record->tries : (uint16_t)(tries > 65535 ? 65535 : tries);
+    task->tries = record->tries;
     if (record->error.size)
         task_extra(task)->error = blob_new(record->error);
     if (record->reason.size)

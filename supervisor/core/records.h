@@ -78,7 +78,7 @@ struct task_record {
     uint8_t state; /* enum task_state */
     uint8_t crashes;
     uint32_t attempts, epoch;
-    uint16_t tries; /* ended attempts that count against maxRetries; 0 = not stored, derived */
+    uint16_t tries; /* ended attempts that count against maxRetries: none lost, none crashed */
     struct synk_bytes worker, host;
     int64_t started_at, ended_at;
     int64_t due_at; /* retry-wait: not before, ms since the epoch */

@@ -134,6 +134,7 @@ static void put_task(struct binder *binder, const struct task_record *task)
     put_text(binder, task->error);
     put_text(binder, task->reason);
     put_int(binder, task->has_readers);
+    put_int(binder, task->tries);
 }
 
 static void put_attempt(struct binder *binder, const struct attempt_record *attempt)

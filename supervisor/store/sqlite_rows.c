@@ -142,6 +142,7 @@ static void take_task(struct row *row, struct task_record *task)
     task->error = take_bytes(row);
     task->reason = take_bytes(row);
     task->has_readers = take_uint(row, 1, "has_readers is not 0 or 1");
+    task->tries = (uint16_t)take_uint(row, UINT16_MAX, "tries out of range");
 }
 
 static void take_attempt(struct row *row, struct attempt_record *attempt)

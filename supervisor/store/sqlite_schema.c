@@ -91,6 +91,11 @@ const char *const sqlite_migrations[] = {
     "CREATE INDEX IF NOT EXISTS runs_by_version ON runs(unit, version) WHERE version IS NOT NULL;"
     "CREATE TABLE IF NOT EXISTS removed_runs(run INTEGER PRIMARY KEY) STRICT;"
     "ALTER TABLE hosts ADD COLUMN applied INTEGER;",
+    /* 3: which attempts count against maxRetries. Of a task that waits for its next (4), those that
+     * did not crash are the closest that earlier files tell. */
+    "ALTER TABLE tasks ADD COLUMN tries INTEGER;"
+    "UPDATE tasks SET tries = nullif(min(max(attempts - coalesce(crashes, 0), 0), 65535), 0)"
+    " WHERE state = 4 AND run IN (SELECT run FROM runs WHERE status < 2);",
 };
 const int sqlite_schema_version = sizeof(sqlite_migrations) / sizeof(*sqlite_migrations);
 
@@ -112,7 +117,7 @@ const char *const sqlite_sql[STATEMENTS] = {
     [STATEMENT_PUT + RECORD_KEY] = "REPLACE INTO keys VALUES(?,?,?)",
     [STATEMENT_PUT + RECORD_RUN] = "REPLACE INTO runs VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [STATEMENT_PUT + RECORD_TASK] =
-        "REPLACE INTO tasks VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+        "REPLACE INTO tasks VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [STATEMENT_PUT + RECORD_ATTEMPT] = "REPLACE INTO attempts VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [STATEMENT_REMOVE + RECORD_META] = "DELETE FROM meta WHERE name=?",
     [STATEMENT_REMOVE + RECORD_UNIT] = "DELETE FROM units WHERE id=?",

@@ -533,6 +533,49 @@ static void a_clock_set_back_does_not_prolong_a_retry(void)
     fixture_fini(&f);
 }
 
+/* Worked out of the number of attempts, those lost with their host counted after a restart. */
+static void a_lost_attempt_does_not_count_as_a_failure_after_a_restart(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 1);
+    fixture_apply(&f, "{\"workers\":[{\"id\":\"w\",\"run\":\"t.ok\",\"maxRetries\":1}]}");
+    uint64_t run = fixture_start(&f, "{\"unit\":\"w\"}");
+    fixture_forget_tasks(&f);
+    fixture_pass(&f, 20000); /* the host is silent for too long */
+    STATE("w", "ready");
+    fixture_crash(&f);
+    fixture_pass(&f, 20000);
+    fixture_host(&f, 2, "other", 1);
+    END("w", OUTCOME_FAILED);
+    STATUS("running");
+    END("w", OUTCOME_FAILED);
+    STATUS("failed");
+    fixture_fini(&f);
+}
+
+/* Nor did those of before a `synk retry`, which begins anew. */
+static void a_retried_task_has_all_its_tries_after_a_restart(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 1);
+    fixture_apply(&f, "{\"workers\":[{\"id\":\"w\",\"run\":\"t.ok\",\"maxRetries\":1}]}");
+    uint64_t run = fixture_start(&f, "{\"unit\":\"w\"}");
+    END("w", OUTCOME_FAILED);
+    END("w", OUTCOME_FAILED);
+    STATUS("failed");
+    fixture_ask(&f, 1, MSG_RETRY, "{\"run\":\"w#1\"}");
+    fixture_load_run(&f);
+    STATUS("running");
+    fixture_forget_tasks(&f);
+    fixture_crash(&f);
+    fixture_host(&f, 2, "h", 1);
+    END("w", OUTCOME_FAILED);
+    STATUS("running");
+    fixture_fini(&f);
+}
+
 /* After the restart the next worker was held back by the delay between two, so that what the host
  * had of it found nothing to be adopted by. */
 static void an_isolated_worker_is_adopted(void)
@@ -730,6 +773,8 @@ int main(int argc, char **argv)
         CASE(the_local_host_is_restarted_with_intensity),
         CASE(a_silent_local_host_is_killed),
         CASE(a_clock_set_back_does_not_prolong_a_retry),
+        CASE(a_lost_attempt_does_not_count_as_a_failure_after_a_restart),
+        CASE(a_retried_task_has_all_its_tries_after_a_restart),
         CASE(an_isolated_worker_is_adopted),
         CASE(garbage_is_counted_and_dropped),
         CASE(hosts_without_the_function_get_nothing),

@@ -59,7 +59,7 @@ static void test_replace_and_remove(void)
     commit(&fixture, &batch);
     const char *loaded = load(&fixture);
     CU_ASSERT(has(loaded, "meta name=other\n"));
-    CU_ASSERT(has(loaded, "task 5.1 running c0 a1 e0 @ 0-0 due 0 exit 0 sig 0 0 0 0 0 (0) ||0\n"));
+    CU_ASSERT(has(loaded, "task 5.1 running c0 t0 a1 e0 @ 0-0 due 0 exit 0 sig 0 0 0 0 0 (0) ||0\n"));
 
     batch_clear(&batch);
     add_every_kind(&batch);
@@ -212,7 +212,7 @@ static void test_run_is_loaded_again(void)
                            "run 5 p/#2 v1 failed 0 of 3 by client (0) (0)  5000 0 0\n"
                            "definition p v1 3 header\n"
                            "worker p v1 0 (20)\nworker p v1 1 (20)\nworker p v1 2 (20)\n"
-                           "task 5.2 failed c0 a1 e0 @ 0-0 due 0 exit 0 sig 0 0 0 0 0 (1) ||0\n");
+                           "task 5.2 failed c0 t0 a1 e0 @ 0-0 due 0 exit 0 sig 0 0 0 0 0 (1) ||0\n");
     query.run = 6;
     CU_ASSERT_STRING_EQUAL(ask(&fixture, &query), "no run number 6");
     close_store(&fixture);
