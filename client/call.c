@@ -3,12 +3,7 @@
  * a call returns, nothing refers to its frame any more; a request whose caller gave up is
  * forgotten.
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "client/client_internal.h"
-#include "proto/pack.h"
 #include "proto/value.h"
 
 struct call {
@@ -79,104 +74,4 @@ enum synk_status synk_call(struct synk_client *client, const char *type, struct 
     if (ret_body)
         *ret_body = call.body;
     return SYNK_OK;
-}
-
-/* A body of one entry. */
-static void pack_one(struct buf *body, const char *key, const char *text)
-{
-    pack_map(body, 1);
-    pack_key(body, key);
-    pack_cstr(body, text);
-}
-
-/* Calls, and takes the string under "run" out of the reply. Consumes the body. */
-static enum synk_status call_for_run(struct synk_client *client, const char *type, struct buf *body,
-                                     char **ret_run, struct synk_error *error)
-{
-    struct synk_document *reply = NULL;
-    enum synk_status status =
-        synk_call(client, type, buf_bytes(body), ret_run ? &reply : NULL, error);
-    buf_fini(body);
-    if (!status && ret_run) {
-        char *run = synk_value_string_dup(synk_value_get(synk_document_root(reply), "run"));
-        if (run)
-            *ret_run = run;
-        else
-            status = status_fail(error, SYNK_PROTOCOL, "the supervisor's reply to '%s' has no run",
-                                 type);
-    }
-    synk_document_free(reply);
-    return status;
-}
-
-enum synk_status synk_run(struct synk_client *client, const char *unit, struct synk_bytes params,
-                          char **ret_run, struct synk_error *error)
-{
-    struct buf body = {0};
-    pack_map(&body, 1 + (params.size > 0));
-    pack_key(&body, "unit");
-    pack_cstr(&body, unit);
-    if (params.size) {
-        pack_key(&body, "params");
-        pack_encoded(&body, params);
-    }
-    return call_for_run(client, "run", &body, ret_run, error);
-}
-
-enum synk_status synk_wait(struct synk_client *client, const char *run,
-                           struct synk_document **ret_body, struct synk_error *error)
-{
-    struct buf body = {0};
-    pack_one(&body, "run", run);
-    enum synk_status status = synk_call(client, "wait", buf_bytes(&body), ret_body, error);
-    buf_fini(&body);
-    return status;
-}
-
-enum synk_status synk_cancel(struct synk_client *client, const char *run, struct synk_error *error)
-{
-    struct buf body = {0};
-    pack_one(&body, "run", run);
-    enum synk_status status = synk_call(client, "cancel", buf_bytes(&body), NULL, error);
-    buf_fini(&body);
-    return status;
-}
-
-static void pack_submission(const struct synk_submission *submission, struct buf *body)
-{
-    bool has_timeout = submission->timeout_ms >= 0;
-    pack_map(body, 5 + (submission->payload.size > 0) + has_timeout);
-    pack_key(body, "function");
-    pack_cstr(body, submission->function);
-    if (submission->payload.size) {
-        pack_key(body, "payload");
-        pack_encoded(body, submission->payload);
-    }
-    if (submission->items) {
-        pack_key(body, "items");
-        pack_array(body, submission->count);
-        for (size_t i = 0; i < submission->count; i++)
-            pack_encoded(body, submission->items[i]);
-    } else {
-        pack_key(body, "count");
-        pack_uint(body, submission->count);
-    }
-    pack_key(body, "maxRetries");
-    pack_uint(body, submission->max_retries);
-    pack_key(body, "retryDelayMs");
-    pack_int(body, submission->retry_delay_ms);
-    if (has_timeout) {
-        pack_key(body, "timeoutMs");
-        pack_int(body, submission->timeout_ms);
-    }
-    pack_key(body, "priority");
-    pack_int(body, submission->priority);
-}
-
-enum synk_status synk_submit(struct synk_client *client, const struct synk_submission *submission,
-                             char **ret_run, struct synk_error *error)
-{
-    struct buf body = {0};
-    pack_submission(submission, &body);
-    return call_for_run(client, "submit", &body, ret_run, error);
 }

@@ -16,7 +16,18 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "client/call.h"
 #include "client/client_internal.h"
+
+const char *synk_version(void)
+{
+    return SYNK_VERSION;
+}
+
+unsigned synk_abi_version(void)
+{
+    return SYNK_ABI_VERSION;
+}
 
 int64_t client_now_ms(void)
 {
@@ -57,13 +68,18 @@ enum synk_status synk_client_open(const struct synk_client_options *options,
     static const struct synk_client_options defaults;
     if (!options)
         options = &defaults;
+    enum synk_status status = call_check_reserved(
+        options->reserved, sizeof(options->reserved) / sizeof(options->reserved[0]),
+        "synk_client_options", error);
+    if (status)
+        return status;
     struct synk_client *client = mem_zalloc(1, sizeof(*client));
     client->fd = client->timer_fd = client->wake_fd = -1;
     client->timeout_ms = options->timeout_ms;
     client->fail_fast = options->fail_fast;
     client->notice = options->notice;
     client->notice_context = options->notice_context;
-    enum synk_status status = directory_resolve(options->directory, &client->directory, error);
+    status = directory_resolve(options->directory, &client->directory, error);
     if (!status && client->fail_fast)
         status = client_check_supervisor(client, error);
     if (!status)

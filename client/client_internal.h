@@ -13,6 +13,7 @@
 #include "proto/directory.h"
 #include "proto/limits.h"
 #include "proto/msg.h"
+#include "proto/value.h"
 #include "synk/client.h"
 
 enum {
@@ -126,6 +127,8 @@ void subscriptions_process(struct synk_client *client, int64_t now_ms);
 int64_t subscriptions_deadline_ms(const struct synk_client *client);
 /* PUB told a number: those that have not read so far are to fetch. */
 void subscriptions_wake(struct synk_client *client, uint64_t head);
+/* What is freed when the subscription is. */
+void subscription_own(struct synk_subscription *subscription, void *owned);
 /* Sets the topics of all of them on a new SUB socket. */
 void subscriptions_set_topics(struct synk_client *client);
 

@@ -180,25 +180,26 @@ static uint16_t type_of(const char *name)
     return 0;
 }
 
+/* Whatever does not only read: a key too many costs nothing, one that is missing a second run. */
 static bool changes_something(uint16_t type)
 {
     switch (type) {
-    case MSG_APPLY:
-    case MSG_RUN:
-    case MSG_SUBMIT:
-    case MSG_CANCEL:
-    case MSG_RETRY:
-    case MSG_PAUSE:
-    case MSG_RESUME:
-    case MSG_BACKUP:
-    case MSG_SHUTDOWN:
-        return true;
-    default: /* uploads are idempotent by their offset; the rest only reads */
+    case MSG_CONNECT:
+    case MSG_UPLOAD: /* idempotent by its offset */
+    case MSG_WAIT:
+    case MSG_SHOW:
+    case MSG_LIST:
+    case MSG_FETCH:
+    case MSG_EXPLAIN:
+    case MSG_PLAN:
+    case MSG_LOGS:
+    case MSG_STATS:
         return false;
+    default:
+        return true;
     }
 }
 
-/* 128 random bits in hexadecimal. */
 static enum synk_status draw_key(char ret_key[33], struct synk_error *error)
 {
     uint8_t random[16];

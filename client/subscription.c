@@ -10,6 +10,7 @@
 #include <string.h>
 #include <zmq.h>
 
+#include "client/call.h"
 #include "client/client_internal.h"
 #include "proto/pack.h"
 
@@ -21,6 +22,7 @@ struct synk_subscription {
     struct synk_subscription *next;
     synk_event callback;
     void *context;
+    void *owned; /* freed with it */
     char **types;
     size_t type_count;
     char *unit, *run; /* NULL = any */
@@ -41,6 +43,7 @@ static void free_subscription(struct synk_subscription *subscription)
     free(subscription->types);
     free(subscription->unit);
     free(subscription->run);
+    free(subscription->owned);
     free(subscription);
 }
 
@@ -259,6 +262,13 @@ enum synk_status synk_subscribe(struct synk_client *client, uint64_t from,
     if (client->subscription_count >= CLIENT_SUBSCRIPTIONS)
         return status_fail(error, SYNK_TOO_LARGE, "a client may have %d subscriptions",
                            CLIENT_SUBSCRIPTIONS);
+    enum synk_status status =
+        filter ? call_check_reserved(filter->reserved,
+                                     sizeof(filter->reserved) / sizeof(filter->reserved[0]),
+                                     "synk_filter", error)
+               : SYNK_OK;
+    if (status)
+        return status;
     struct synk_subscription *subscription = mem_zalloc(1, sizeof(*subscription));
     subscription->client = client;
     subscription->callback = callback;
@@ -280,6 +290,11 @@ enum synk_status synk_subscribe(struct synk_client *client, uint64_t from,
     client_arm(client);
     *ret_subscription = subscription;
     return SYNK_OK;
+}
+
+void subscription_own(struct synk_subscription *subscription, void *owned)
+{
+    subscription->owned = owned;
 }
 
 void synk_unsubscribe(struct synk_subscription *subscription)
