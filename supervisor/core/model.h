@@ -412,7 +412,7 @@ struct engine {
     uint8_t milestone_depth; /* of the run whose milestones are being told */
     int64_t now, wall, last_step, started_now;
     bool started, store_ok;
-    char store_text[160];
+    char store_text[SYNK_ERROR_TEXT_BYTES];
     uint32_t epoch;
     uint64_t last_event, last_run, saved_last_run, last_token;
     struct timers timers;

@@ -50,9 +50,10 @@ enum synk_status sqlite_fail(struct sqlite *sqlite, const char *doing, struct sy
     const char *name = sqlite_name(sqlite);
     int code = sqlite3_extended_errcode(sqlite->db);
     int os_error = sqlite3_system_errno(sqlite->db);
+    /* The one that people see, and can do something about: first, since texts are cut to fit. */
     if (is_full(code, os_error))
         return status_fail(error, SYNK_STORE_DOWN,
-                           "store '%s': %s: the disk is full; make room, nothing is lost", name,
+                           "the disk is full; make room, nothing is lost (store '%s', %s)", name,
                            doing);
     switch (code & 0xff) {
     case SQLITE_BUSY:

@@ -284,6 +284,17 @@ static void a_store_that_is_down_refuses_changes(void)
                                      .text = bytes_str("disk full")});
     uint64_t asked = fixture_ask(&f, 1, MSG_RUN, "{\"unit\":\"w\"}");
     CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "store-down"));
+    /* What is wrong with a file comes behind its path, however long. */
+    char text[400];
+    snprintf(text, sizeof(text), "store '%0300d': I/O error", 0);
+    fixture_input(&f, (struct input){.kind = INPUT_STORE_STATE,
+                                     .store_ok = false,
+                                     .text = bytes_str(text)});
+    asked = fixture_ask(&f, 1, MSG_RUN, "{\"unit\":\"w\"}");
+    CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "I/O error"));
+    fixture_input(&f, (struct input){.kind = INPUT_STORE_STATE,
+                                     .store_ok = false,
+                                     .text = bytes_str("disk full")});
     asked = fixture_ask(&f, 1, MSG_SHOW, "{\"id\":\"w\"}");
     CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "\"kind\":\"worker\""));
     asked = fixture_ask(&f, 1, MSG_CONNECT, "{}");

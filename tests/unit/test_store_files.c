@@ -273,7 +273,9 @@ static void test_full_disk_applies_nothing(void)
         status = commit(&fixture, &batch);
     }
     CU_ASSERT_EQUAL(status, SYNK_STORE_DOWN);
-    CU_ASSERT(has(fixture.error.text, "full"));
+    /* Before the path, which may be long. */
+    CU_ASSERT_PTR_EQUAL(strstr(fixture.error.text, "the disk is full; make room"),
+                        fixture.error.text);
     CU_ASSERT_EQUAL(commit(&fixture, &batch), SYNK_STORE_DOWN);
     /* It still answers, and has nothing of the last batch. */
     struct query query = {.kind = QUERY_RUN, .unit = bytes_str("p")};
