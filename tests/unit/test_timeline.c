@@ -2,6 +2,7 @@
 #include "tests/support/unit.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "tools/synk/timeline.h"
 
@@ -51,11 +52,37 @@ static void test_bars_never_leave_the_axis(void)
             }
 }
 
+static void test_short_texts(void)
+{
+    static const struct {
+        int64_t ms;
+        const char *text;
+    } rows[] = {
+        {-1, "-"},
+        {0, "0 ms"},
+        {999, "999 ms"},
+        {1000, "1.0 s"},
+        {59900, "59.9 s"},
+        {60000, "1:00"},
+        {3599999, "59:59"},
+        {3600000, "1h00m"},
+        {172799999, "47h59m"},
+        {172800000, "2d"},
+        {INT64_C(31536000000), "365d"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char text[32];
+        CU_ASSERT_STRING_EQUAL(timeline_short(rows[i].ms, text), rows[i].text);
+        CU_ASSERT_TRUE(strlen(text) <= 8);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct unit_case cases[] = {
         {"spans", test_spans},
         {"bars never leave the axis", test_bars_never_leave_the_axis},
+        {"short texts", test_short_texts},
         {0},
     };
     return unit_main(argc, argv, "timeline", cases);

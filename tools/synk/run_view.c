@@ -4,9 +4,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "proto/json.h"
 #include "tools/synk/output.h"
+#include "tools/synk/timeline.h"
 
 enum {
     PAGE_TASKS = 500,
@@ -14,6 +16,7 @@ enum {
     TAIL_TASKS = 10,
     NAME_COLUMNS_MIN = 8,
     NAME_COLUMNS_MAX = 28,
+    BAR_COLUMNS_MIN = 8,
     RESULT_COLUMNS = 500, /* of a result where there is no terminal: --json has all of it */
 };
 
@@ -106,6 +109,9 @@ static void print_json_page(void *context, const struct synk_value *page)
 struct text_view {
     bool is_begun, with_attempts;
     size_t name_columns;
+    /* The run's time: columns is 0 where there is one task alone, which has all of it, or no room.
+     */
+    struct timeline timeline;
 };
 
 static void print_head(const struct synk_value *run)
@@ -195,37 +201,110 @@ static bool is_last_error(const struct synk_value *list, struct synk_bytes error
     return count && bytes_equal(text_of(synk_value_at(list, count - 1), "error"), error);
 }
 
-static void print_task(const struct text_view *view, const struct synk_value *task)
+/* The columns of a row before its bar. */
+static size_t bar_column(const struct text_view *view)
 {
-    char duration[32] = "", tries[32] = "";
-    struct synk_bytes state = text_of(task, "state"), error = text_of(task, "error");
-    int64_t duration_ms = synk_value_int(synk_value_get(task, "durationMs"), -1);
+    return 2 + view->name_columns + 2 + 11 + 1 + 4 + 1 + 9 + 1 + 8 + 2;
+}
+
+/* "0 ─────── 10.0 s" above the bars. */
+static void print_axis(const struct text_view *view)
+{
+    char length[32];
+    duration_text(view->timeline.to_ms - view->timeline.from_ms, length);
+    int lines = (int)view->timeline.columns - 3 - (int)strlen(length);
+    printf("%*s%s0 ", (int)bar_column(view), "", style_on(STYLE_DIM));
+    for (int i = 0; i < lines; i++)
+        fputs("─", stdout);
+    printf(" %s%s\n", length, style_off());
+}
+
+static void print_bar(const struct text_view *view, const struct synk_value *task)
+{
+    uint32_t first;
+    int64_t ended_at = synk_value_int(synk_value_get(task, "endedAt"), 0);
+    uint32_t count =
+        timeline_span(&view->timeline, synk_value_int(synk_value_get(task, "startedAt"), 0),
+                      ended_at > 0 ? ended_at : view->timeline.to_ms, &first);
+    if (!count)
+        return;
+    printf("%*s%s", (int)first, "", style_on(style_of(text_of(task, "state"))));
+    for (uint32_t i = 0; i < count; i++)
+        fputs("━", stdout);
+    fputs(style_off(), stdout);
+}
+
+/* Mark, name, state, tries, start within the run and duration, up to the bar. */
+static void print_columns(const struct text_view *view, const struct synk_value *task)
+{
+    char took[32] = "", tries[32] = "", start[40] = "", text[32];
+    struct synk_bytes state = text_of(task, "state");
+    int64_t took_ms = synk_value_int(synk_value_get(task, "durationMs"), -1);
+    int64_t started_at = synk_value_int(synk_value_get(task, "startedAt"), 0);
     int64_t attempts = synk_value_int(synk_value_get(task, "attempts"), 0);
-    if (duration_ms >= 0)
-        duration_text(duration_ms, duration);
+    if (took_ms < 0 && text_is(state, "running") && started_at > 0)
+        took_ms = view->timeline.to_ms - started_at;
+    if (took_ms >= 0)
+        timeline_short(took_ms, took);
+    if (started_at > 0 && started_at >= view->timeline.from_ms)
+        snprintf(start, sizeof(start), "+%s",
+                 timeline_short(started_at - view->timeline.from_ms, text));
     if (attempts > 1)
         snprintf(tries, sizeof(tries), "↻%lld", (long long)attempts);
     printf("%s%s%s ", style_on(style_of(state)), mark_of(state), style_off());
     size_t taken = print_text(text_of(task, "worker"), output_cut(view->name_columns));
-    printf("%*s  %s%-11.*s%s %11s ",
-           taken < view->name_columns ? (int)(view->name_columns - taken) : 0, "",
-           style_on(style_of(state)), (int)state.size, (const char *)state.data, style_off(),
-           duration);
+    printf("%*s  %s%-11.*s%s ", taken < view->name_columns ? (int)(view->name_columns - taken) : 0,
+           "", style_on(style_of(state)), (int)state.size, (const char *)state.data, style_off());
     /* ↻ is one column and three bytes. */
-    printf("%-*s ", tries[0] ? 6 : 4, tries);
-    size_t used = 2 + view->name_columns + 2 + 11 + 1 + 11 + 1 + 5;
-    size_t width = output_cut((size_t)output_width()), room = output_room(used);
-    if (text_of(task, "reason").size)
-        print_text(text_of(task, "reason"), room);
+    printf("%-*s %9s %8s  ", tries[0] ? 6 : 4, tries, start, took);
+}
+
+static void print_task(const struct text_view *view, const struct synk_value *task)
+{
+    struct synk_bytes error = text_of(task, "error"), reason = text_of(task, "reason");
+    const struct synk_value *result = synk_value_get(task, "result");
+    size_t width = output_cut((size_t)output_width()), room = output_room(bar_column(view));
+    bool has_started = synk_value_int(synk_value_get(task, "startedAt"), 0) > 0;
+    bool has_bar = view->timeline.columns && has_started;
+    print_columns(view, task);
+    /* What never began has its reason where its bar would be. */
+    if (has_bar)
+        print_bar(view, task);
+    else if (reason.size)
+        print_text(reason, room);
     else if (!error.size)
-        print_result(synk_value_get(task, "result"), room ? room : RESULT_COLUMNS);
+        print_result(result, room ? room : RESULT_COLUMNS);
     putchar('\n');
     const struct synk_value *list = synk_value_get(task, "attemptList");
     bool is_told = view->with_attempts && is_last_error(list, error);
+    if (has_bar && reason.size) {
+        print_block(reason, 4, width);
+    } else if (has_bar && !error.size && synk_value_kind(result) != SYNK_NULL) {
+        printf("    %s", style_on(STYLE_DIM));
+        print_result(result, output_room(4) ? output_room(4) : RESULT_COLUMNS);
+        printf("%s\n", style_off());
+    }
     if (error.size && !is_told)
         print_block(error, 4, width);
     if (view->with_attempts)
         print_attempts(list);
+}
+
+/* What is the same on all pages. */
+static void begin_view(struct text_view *view, const struct synk_value *page)
+{
+    int64_t ended_at = synk_value_int(synk_value_get(page, "endedAt"), 0);
+    int64_t started_at = synk_value_int(synk_value_get(page, "startedAt"), 0);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    view->name_columns = name_columns_of(synk_value_get(page, "tasks"));
+    view->timeline = (struct timeline){started_at, ended_at > 0 ? ended_at : now_ms, 0};
+    size_t width = (size_t)output_width(), used = bar_column(view);
+    bool has_many = synk_value_int(synk_value_get(page, "taskCount"), 0) > 1;
+    if (has_many && started_at > 0 && width >= used + BAR_COLUMNS_MIN)
+        view->timeline.columns = (uint32_t)(width - used);
+    view->is_begun = true;
 }
 
 static void print_text_page(void *context, const struct synk_value *page)
@@ -233,9 +312,10 @@ static void print_text_page(void *context, const struct synk_value *page)
     struct text_view *view = context;
     const struct synk_value *tasks = synk_value_get(page, "tasks");
     if (!view->is_begun) {
+        begin_view(view, page);
         print_head(page);
-        view->name_columns = name_columns_of(tasks);
-        view->is_begun = true;
+        if (view->timeline.columns)
+            print_axis(view);
     }
     for (size_t i = 0; i < synk_value_count(tasks); i++)
         print_task(view, synk_value_at(tasks, i));

@@ -2,6 +2,8 @@
  * in, the end's own moment left out. */
 #include "tools/synk/timeline.h"
 
+#include <stdio.h>
+
 uint32_t timeline_span(const struct timeline *timeline, int64_t from_ms, int64_t to_ms,
                        uint32_t *ret_first)
 {
@@ -24,4 +26,22 @@ uint32_t timeline_span(const struct timeline *timeline, int64_t from_ms, int64_t
     stop = stop < timeline->columns ? stop : timeline->columns;
     *ret_first = first;
     return stop - first;
+}
+
+const char *timeline_short(int64_t ms, char text[32])
+{
+    long long s = ms / 1000;
+    if (ms < 0)
+        snprintf(text, 32, "-");
+    else if (ms < 1000)
+        snprintf(text, 32, "%lld ms", (long long)ms);
+    else if (ms < 60000)
+        snprintf(text, 32, "%.1f s", (double)ms / 1000);
+    else if (s < 3600)
+        snprintf(text, 32, "%lld:%02lld", s / 60, s % 60);
+    else if (s < 48 * 3600)
+        snprintf(text, 32, "%lldh%02lldm", s / 3600, s / 60 % 60);
+    else
+        snprintf(text, 32, "%lldd", s / 86400);
+    return text;
 }

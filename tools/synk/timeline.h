@@ -15,4 +15,8 @@ struct timeline {
 uint32_t timeline_span(const struct timeline *timeline, int64_t from_ms, int64_t to_ms,
                        uint32_t *ret_first);
 
+/* Short enough for a column of eight: "12 ms", "1.2 s", "3:05", "2h10m", "5d"; "-" below 0. Returns
+ * `text`. */
+const char *timeline_short(int64_t ms, char text[32]);
+
 #endif

@@ -12,25 +12,6 @@ static int room_of(const struct draw_line *line)
     return line->end - line->x;
 }
 
-/* Short enough for a column: "12 ms", "1.2 s", "3:05", "2h10m", "5d". */
-static const char *short_duration(int64_t ms, char text[32])
-{
-    long long s = ms / 1000;
-    if (ms < 0)
-        snprintf(text, 32, "-");
-    else if (ms < 1000)
-        snprintf(text, 32, "%lld ms", (long long)ms);
-    else if (ms < 60000)
-        snprintf(text, 32, "%.1f s", (double)ms / 1000);
-    else if (s < 3600)
-        snprintf(text, 32, "%lld:%02lld", s / 60, s % 60);
-    else if (s < 48 * 3600)
-        snprintf(text, 32, "%lldh%02lldm", s / 3600, s / 60 % 60);
-    else
-        snprintf(text, 32, "%lldd", s / 86400);
-    return text;
-}
-
 /* Five columns at most: "99999", "250k", "1.0M". */
 static const char *short_number(int64_t number, char text[24])
 {
@@ -55,7 +36,7 @@ static void draw_unit(struct draw_line *line, const struct synk_value *unit, int
     char due[32], in[40] = "";
     if (due_at > 0)
         snprintf(in, sizeof(in), "in %s",
-                 short_duration(due_at > now_ms ? due_at - now_ms : 0, due));
+                 timeline_short(due_at > now_ms ? due_at - now_ms : 0, due));
     draw_mark(line, status);
     int name = room - 2 - has_status * 10 - has_runs * 11 - has_due * 11;
     draw_cell(line, text_of(unit, "id"), name, 0, is_enabled ? STYLE_NONE : STYLE_DIM);
@@ -97,7 +78,7 @@ static void draw_run(struct draw_line *line, const struct synk_value *run, int64
     else
         draw_cell(line, status, bar, 0, style_of(status));
     draw_cell(line, bytes_str(counts), -counted, 0, failed > 0 ? STYLE_BAD : STYLE_NONE);
-    draw_cell(line, bytes_str(short_duration(took_ms, took)), -8, has_error, STYLE_DIM);
+    draw_cell(line, bytes_str(timeline_short(took_ms, took)), -8, has_error, STYLE_DIM);
     if (has_error && error.size)
         draw_cell(line, error, error_columns - 1, 0, STYLE_BAD);
     else if (has_error)
@@ -180,7 +161,7 @@ static void draw_task(struct draw_line *line, const struct synk_value *run,
     draw_cell(line, text_of(task, "worker"), name, 1, STYLE_NONE);
     draw_cell(line, state, 11, 1, style_of(state));
     draw_cell(line, bytes_str(tries), 3, 1, STYLE_WAIT);
-    draw_cell(line, bytes_str(took_ms >= 0 ? short_duration(took_ms, took) : ""), -8, 1,
+    draw_cell(line, bytes_str(took_ms >= 0 ? timeline_short(took_ms, took) : ""), -8, 1,
               STYLE_NONE);
     int left = room_of(line), bar = left >= 60 ? left - 36 : left;
     if (!text.size)
