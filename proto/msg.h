@@ -58,6 +58,9 @@
     X(MSG_STATS, 80, "stats")                                                                      \
     X(MSG_BACKUP, 81, "backup")                                                                    \
     X(MSG_SHUTDOWN, 82, "shutdown")                                                                \
+    X(MSG_RELEASE, 83, "release")                                                                  \
+    X(MSG_SET, 84, "set")                                                                          \
+    X(MSG_SNAPSHOT, 85, "snapshot")                                                                \
     /* supervisor to client */                                                                     \
     X(MSG_REPLY, 128, "reply")                                                                     \
     X(MSG_ERROR, 129, "error")                                                                     \

@@ -198,6 +198,8 @@ static void print_unit(struct buf *out, const struct unit_record *r)
     print_number(out, "due", r->due_at);
     print_bytes(out, "status", bytes_str(unit_status_name(r->status)));
     print_bytes(out, "execution", r->execution);
+    if (r->overlay.size)
+        print_bytes(out, "overlay", r->overlay);
 }
 
 static void print_record(struct buf *out, const struct record *record)

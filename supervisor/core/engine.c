@@ -20,6 +20,7 @@
 #include "supervisor/core/registry.h"
 #include "supervisor/core/requests.h"
 #include "supervisor/core/requests_apply.h"
+#include "supervisor/core/requests_registry.h"
 #include "supervisor/core/requests_retry.h"
 #include "supervisor/core/retention.h"
 #include "supervisor/core/retry.h"
@@ -73,6 +74,7 @@ static void free_clients(struct engine *engine)
     while (engine->loadings) {
         struct loading *next = engine->loadings->next;
         buf_fini(&engine->loadings->body);
+    releases_free(engine);
         free(engine->loadings);
         engine->loadings = next;
     }

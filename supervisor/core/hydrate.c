@@ -62,7 +62,7 @@ static enum synk_status load_unit(struct engine *engine, const struct unit_recor
     unit->due_at = record->due_at;
     unit->status = record->status <= UNIT_PAUSED ? record->status : UNIT_IDLE;
     execution_decode(&unit->execution, record->execution);
-    return SYNK_OK;
+    return overlay_decode(&unit->overlay, record->overlay, error);
 }
 
 static struct version *find_version(const struct unit *unit, uint32_t number)

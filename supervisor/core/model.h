@@ -16,6 +16,7 @@
 #include "proto/limits.h"
 #include "supervisor/core/engine.h"
 #include "supervisor/core/index.h"
+#include "supervisor/core/overlay.h"
 #include "supervisor/core/states.h"
 #include "supervisor/core/timers.h"
 
@@ -158,8 +159,9 @@ struct unit {
     struct version *current; /* NULL: released, or the pool */
     struct version *versions;
     uint32_t last_version;
+    struct overlay overlay; /* what was set over the file's definition */
     uint32_t wanted_version; /* while loading: the one in force */
-    bool enabled, paused, dirty;
+    bool enabled, paused, dirty, releasing;
     enum unit_status status;
     uint64_t last_number, success_count, run_count;
     int64_t last_run_at, due_at; /* wall */
@@ -374,6 +376,14 @@ struct log_request {
 
 /* Something that hooks ask for, done when the step has settled. */
 struct pending_start {
+/* A forced release that waits for the unit's runs to end. */
+struct release {
+    struct release *next;
+    struct unit *unit;
+    struct request request; /* body NULL */
+    struct blob *cancelled; /* encoded: the runs' labels */
+};
+
     struct unit *unit;
     struct blob *params;
     char *by;
@@ -470,6 +480,7 @@ struct engine {
     int64_t shutdown_until; /* when this phase's time is up */
     bool shutdown_keeps_hosts, had_client;
     int64_t pid; /* the supervisor's own: told to clients */
+    struct release *releases;
     int64_t local_pid;
     bool local_wanted, local_starting;
     int64_t local_exits[5]; /* times of the latest, a ring */

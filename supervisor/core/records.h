@@ -35,6 +35,7 @@ struct unit_record {
     int64_t last_run_at, due_at; /* ms since the epoch; 0 = never, none */
     uint8_t status;              /* enum unit_status */
     struct synk_bytes execution; /* encoded statistics */
+    struct synk_bytes overlay;   /* what was set at run time: overlay.h */
 };
 struct definition_record {
     struct synk_bytes unit;

@@ -62,6 +62,7 @@ void unit_free(struct unit *unit)
         free(unit->paused_workers[i]);
     free(unit->paused_workers);
     index_fini(&unit->tracks);
+    overlay_fini(&unit->overlay);
     free(unit->id_text);
     free(unit);
 }
@@ -101,6 +102,9 @@ void unit_save(struct engine *engine, struct unit *unit)
     struct buf *out = &engine->scratch_buf;
     buf_clear(out);
     execution_encode(&unit->execution, out);
+    struct synk_bytes execution = keep_bytes(engine, buf_bytes(out));
+    buf_clear(out);
+    overlay_encode(&unit->overlay, out);
     record->unit = (struct unit_record){
         .id = keep_bytes(engine, unit->id),
         .version = unit->current ? unit->current->number : 0,
@@ -112,7 +116,8 @@ void unit_save(struct engine *engine, struct unit *unit)
         .last_run_at = unit->last_run_at,
         .due_at = unit->due_at,
         .status = (uint8_t)unit->status,
-        .execution = keep_bytes(engine, buf_bytes(out)),
+        .execution = execution,
+        .overlay = keep_bytes(engine, buf_bytes(out)),
     };
 }
 
@@ -193,8 +198,7 @@ static void heed_pause(struct engine *engine, struct unit *unit)
         run_start_queued(engine, unit);
 }
 
-void unit_put_version(struct engine *engine, struct unit *unit, struct definition *definition,
-                      bool save)
+static void put_version(struct engine *engine, struct unit *unit, struct definition *definition)
 {
     const struct unit_options *options = definition->unit;
     const struct unit_options *old = unit->current ? unit->current->definition->unit : NULL;
@@ -210,18 +214,37 @@ void unit_put_version(struct engine *engine, struct unit *unit, struct definitio
     version->references = 1;
     struct version *before = unit->current;
     unit->current = version;
-    if (save)
-        save_version(engine, version);
+    save_version(engine, version);
     if (before) {
         version_unref(before);
-        tell_updated(engine, unit, "config-change", NULL, NULL);
     } else {
         unit->status = UNIT_IDLE;
         unit->due = unit->due_at = 0; /* of a released unit's record it is something else */
-        tell_updated(engine, unit, "created", NULL, NULL);
     }
     unit_touch(engine, unit);
     heed_pause(engine, unit);
+}
+
+void unit_put_version(struct engine *engine, struct unit *unit, struct definition *definition)
+{
+    bool is_new = !unit->current;
+    put_version(engine, unit, definition);
+    tell_updated(engine, unit, is_new ? "created" : "config-change", NULL, NULL);
+}
+
+void unit_replace_version(struct engine *engine, struct unit *unit, struct definition *definition)
+{
+    put_version(engine, unit, definition);
+}
+
+void unit_set_enabled(struct engine *engine, struct unit *unit, bool enabled)
+{
+    /* Who enables a unit that has had its maxRuns wants as many again. */
+    uint64_t most = unit->current->definition->unit->max_runs;
+    if (enabled && most && unit->success_count >= most)
+        unit->success_count = 0;
+    unit->enabled = enabled;
+    unit_touch(engine, unit);
 }
 
 void unit_release(struct engine *engine, struct unit *unit)
@@ -233,6 +256,7 @@ void unit_release(struct engine *engine, struct unit *unit)
     unit->due = unit->due_at = 0;
     unit->status = UNIT_IDLE;
     unit->paused = false;
+    overlay_fini(&unit->overlay);
     unit_touch(engine, unit);
     heed_pause(engine, unit);
 }
@@ -259,8 +283,7 @@ void unit_set_paused(struct engine *engine, struct unit *unit, bool paused)
     heed_pause(engine, unit);
 }
 
-/* Puts ready tasks of the worker into the lane where they belong now. */
-static void requeue_worker(struct engine *engine, struct unit *unit, const char *worker)
+void unit_requeue_worker(struct engine *engine, struct unit *unit, const char *worker)
 {
     for (struct run *run = unit->first_run; run; run = run->unit_next) {
         if (!run->tasks || !run->version)
@@ -308,7 +331,7 @@ bool unit_set_worker_paused(struct engine *engine, struct unit *unit, struct syn
         record->unit.id = keep_bytes(engine, bytes_str(id));
         record->unit.enabled = true;
         record->unit.paused = paused;
-        requeue_worker(engine, unit, text);
+        unit_requeue_worker(engine, unit, text);
     }
     free(text);
     return true;
@@ -422,12 +445,69 @@ enum synk_status unit_resolve(struct engine *engine, struct synk_bytes text, str
     return SYNK_OK;
 }
 
+/* The value below which `percent` of all lie: exact to its power of two, and within that as if they
+ * were spread evenly. */
+static uint32_t percentile(const struct execution *execution, unsigned percent)
+{
+    uint64_t total = 0, below = 0;
+    for (size_t i = 0; i < 32; i++)
+        total += execution->histogram[i];
+    uint64_t wanted = (total * percent + 99) / 100;
+    for (unsigned i = 0; i < 32; i++) {
+        uint64_t here = execution->histogram[i];
+        if (below + here >= wanted && here) {
+            uint64_t low = i ? UINT64_C(1) << i : 0, high = UINT64_C(2) << i;
+            return (uint32_t)(low + (high - 1 - low) * (wanted - below) / here);
+        }
+        below += here;
+    }
+    return 0;
+}
+
+static void encode_execution(const struct execution *execution, struct buf *out)
+{
+    static const unsigned percents[] = {50, 90, 99};
+    static const char *const names[] = {"p50", "p90", "p99"};
+    uint64_t recent = execution->count < 10 ? execution->count : 10;
+    pack_key(out, "executionTimesMs");
+    pack_array(out, recent);
+    for (uint64_t i = execution->count - recent; i < execution->count; i++)
+        pack_uint(out, execution->recent_ms[i % 10]);
+    pack_key(out, "percentilesMs");
+    if (!execution->count) {
+        pack_null(out);
+        return;
+    }
+    pack_map(out, 3);
+    for (size_t i = 0; i < 3; i++) {
+        pack_key(out, names[i]);
+        pack_uint(out, percentile(execution, percents[i]));
+    }
+}
+
+static void encode_settings(const struct overlay *overlay, struct buf *out)
+{
+    pack_key(out, "settings");
+    pack_array(out, overlay->count);
+    for (size_t i = 0; i < overlay->count; i++) {
+        const struct setting *setting = &overlay->settings[i];
+        pack_map(out, 4);
+        pack_key(out, "worker");
+        setting->worker[0] ? pack_cstr(out, setting->worker) : pack_null(out);
+        pack_key(out, "field");
+        pack_cstr(out, setting->field);
+        pack_key(out, "value");
+        pack_encoded(out, blob_bytes(setting->value));
+        pack_key(out, "was");
+        pack_encoded(out, blob_bytes(setting->was));
+    }
+}
+
 void unit_encode(const struct engine *engine, const struct unit *unit, bool with_definition,
                  struct buf *out)
 {
-    (void)engine;
     const struct definition *definition = unit->current ? unit->current->definition : NULL;
-    pack_map(out, with_definition ? 13 : 12);
+    pack_map(out, with_definition ? 17 : 16);
     pack_key(out, "id");
     pack_string(out, unit->id);
     pack_key(out, "kind");
@@ -461,10 +541,26 @@ void unit_encode(const struct engine *engine, const struct unit *unit, bool with
     const struct execution *execution = &unit->execution;
     execution->count ? pack_int(out, (int64_t)(execution->total_ms / execution->count))
                      : pack_null(out);
+    encode_execution(execution, out);
+    const struct run *last = run_find_number(engine, unit, unit->last_number);
+    pack_key(out, "error");
+    last && last->error ? pack_string(out, blob_bytes(last->error)) : pack_null(out);
+    encode_settings(&unit->overlay, out);
     if (with_definition) {
         pack_key(out, "definition");
         definition ? definition_encode(definition, out) : pack_null(out);
     }
+}
+
+void unit_append(const struct engine *engine, const struct unit *unit, bool with_definition,
+                 struct buf *out)
+{
+    size_t start = out->size;
+    unit_encode(engine, unit, with_definition, out);
+    if (!with_definition || out->size - start <= LIMIT_BATCH_BYTES)
+        return;
+    out->size = start;
+    unit_encode(engine, unit, false, out);
 }
 
 void execution_add(struct execution *execution, int64_t took_ms)

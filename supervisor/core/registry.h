@@ -14,8 +14,11 @@ void unit_save(struct engine *engine, struct unit *unit);
 void unit_set_status(struct engine *engine, struct unit *unit, enum unit_status status);
 /* What is shown: `paused` over the rest. */
 enum unit_status unit_shown_status(const struct unit *unit);
-void unit_put_version(struct engine *engine, struct unit *unit, struct definition *definition,
-                      bool save);
+/* Puts a definition in force and saves it. The unit takes a reference of its own. */
+void unit_put_version(struct engine *engine, struct unit *unit, struct definition *definition);
+/* The same, where the caller tells what changed. */
+void unit_replace_version(struct engine *engine, struct unit *unit, struct definition *definition);
+void unit_set_enabled(struct engine *engine, struct unit *unit, bool enabled);
 void unit_release(struct engine *engine, struct unit *unit);
 void version_unref(struct version *version);
 void unit_free(struct unit *unit);
@@ -23,7 +26,12 @@ bool unit_worker_is_paused(const struct unit *unit, const char *worker);
 void unit_set_paused(struct engine *engine, struct unit *unit, bool paused);
 bool unit_set_worker_paused(struct engine *engine, struct unit *unit, struct synk_bytes worker,
                             bool paused);
+/* Puts ready tasks of the worker into the lanes where they belong now. */
+void unit_requeue_worker(struct engine *engine, struct unit *unit, const char *worker);
 void unit_encode(const struct engine *engine, const struct unit *unit, bool with_definition,
+                 struct buf *out);
+/* The same, but without a definition that is too large for a message. */
+void unit_append(const struct engine *engine, const struct unit *unit, bool with_definition,
                  struct buf *out);
 void execution_add(struct execution *execution, int64_t took_ms);
 void execution_encode(const struct execution *execution, struct buf *out);

@@ -15,8 +15,10 @@
 #include "supervisor/core/plan.h"
 #include "supervisor/core/requests_apply.h"
 #include "supervisor/core/requests_query.h"
+#include "supervisor/core/requests_registry.h"
 #include "supervisor/core/requests_retry.h"
 #include "supervisor/core/requests_run.h"
+#include "supervisor/core/settings.h"
 #include "supervisor/core/shutdown.h"
 #include "supervisor/core/stats.h"
 
@@ -30,7 +32,7 @@ struct handler {
     void (*handle)(struct engine *engine, struct request *request);
     unsigned flags;
 };
-static const struct handler handlers[MSG_SHUTDOWN + 1] = {
+static const struct handler handlers[] = {
     [MSG_CONNECT] = {request_connect, VIEWS},
     [MSG_UPLOAD] = {request_upload, 0},
     [MSG_APPLY] = {request_apply, CHANGES | STARTS_WORK},
@@ -50,7 +52,11 @@ static const struct handler handlers[MSG_SHUTDOWN + 1] = {
     [MSG_STATS] = {request_stats, VIEWS},
     [MSG_BACKUP] = {request_backup, 0},
     [MSG_SHUTDOWN] = {request_shutdown, 0},
+    [MSG_RELEASE] = {request_release, CHANGES},
+    [MSG_SET] = {request_set, CHANGES},
+    [MSG_SNAPSHOT] = {request_snapshot, VIEWS},
 };
+enum { HANDLERS = sizeof(handlers) / sizeof(handlers[0]) };
 
 /* ---- peers and waiters ---- */
 
@@ -286,7 +292,7 @@ void requests_message(struct engine *engine, const struct input *input)
                      LIMIT_PEERS);
         return;
     }
-    if (request.type > MSG_SHUTDOWN || !handlers[request.type].handle) {
+    if (request.type >= HANDLERS || !handlers[request.type].handle) {
         engine->counts.protocol_errors++;
         request_fail(engine, &request, SYNK_UNSUPPORTED, 0, "unknown request %u", request.type);
         return;

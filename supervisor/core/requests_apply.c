@@ -11,6 +11,7 @@
 #include "proto/pack.h"
 #include "proto/value.h"
 #include "supervisor/core/offers.h"
+#include "supervisor/core/overlay.h"
 #include "supervisor/core/registry.h"
 #include "supervisor/core/requests.h"
 #include "supervisor/core/schedule.h"
@@ -286,12 +287,17 @@ static void reply_apply(struct engine *engine, const struct request *request,
 }
 
 /* What no validator of one document can see. */
-static enum synk_status check_set(const struct definition_set *set, struct synk_error *error)
+static enum synk_status check_set(const struct engine *engine, const struct definition_set *set,
+                                  struct synk_error *error)
 {
     for (size_t i = 0; i < set->count; i++) {
         const struct definition *definition = set->units[i];
         if (strcmp(definition->id, "pool") == 0)
             return status_fail(error, SYNK_INVALID, "'pool' is the reserved id of the task pool");
+        const struct unit *unit = unit_find(engine, bytes_str(definition->id));
+        if (unit && unit->releasing)
+            return status_fail(error, SYNK_REFUSED, "'%s' is being released: try again later",
+                               definition->id);
         struct unsupported what;
         if (!definition_is_supported(definition, &what))
             return definition_fail_unsupported(definition, &what, "", error);
@@ -299,14 +305,36 @@ static enum synk_status check_set(const struct definition_set *set, struct synk_
     return SYNK_OK;
 }
 
-static void apply_set(struct engine *engine, const struct definition_set *set,
-                      const enum change *changes)
+/* Puts what was set at run time over what the files say. kept: one for each unit of the set. */
+static void carry_settings(struct engine *engine, struct definition_set *set,
+                           struct overlay *kept, struct buf *warnings)
 {
     for (size_t i = 0; i < set->count; i++) {
+        const struct unit *unit = unit_find(engine, bytes_str(set->units[i]->id));
+        if (unit && unit->current)
+            overlay_carry(&unit->overlay, &engine->checker, &set->units[i], &kept[i], warnings);
+    }
+}
+
+static void take_overlay(struct engine *engine, struct unit *unit, struct overlay *kept)
+{
+    if (!unit->overlay.count && !kept->count)
+        return;
+    struct overlay old = unit->overlay;
+    unit->overlay = *kept;
+    *kept = old;
+    unit_touch(engine, unit);
+}
+
+static void apply_set(struct engine *engine, const struct definition_set *set,
+                      const enum change *changes, struct overlay *kept)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        struct unit *unit = unit_add(engine, bytes_str(set->units[i]->id));
+        take_overlay(engine, unit, &kept[i]);
         if (changes[i] == UNCHANGED)
             continue;
-        struct unit *unit = unit_add(engine, bytes_str(set->units[i]->id));
-        unit_put_version(engine, unit, set->units[i], true);
+        unit_put_version(engine, unit, set->units[i]);
         schedule_unit(engine, unit, changes[i] == CREATED);
     }
 }
@@ -317,6 +345,7 @@ void request_apply(struct engine *engine, struct request *request)
     struct synk_error error = {0};
     struct buf warnings = {0};
     enum change *changes = NULL;
+    struct overlay *kept = NULL;
     struct unit **removed = NULL;
     size_t removed_count = 0, capacity = 0;
     bool release_only = value_is_null(synk_value_get(request->body, "document")) &&
@@ -324,7 +353,7 @@ void request_apply(struct engine *engine, struct request *request)
                         !value_is_null(synk_value_get(request->body, "release"));
     enum synk_status status = release_only ? SYNK_OK : apply_read(engine, request, &set, &error);
     if (status == SYNK_OK)
-        status = check_set(&set, &error);
+        status = check_set(engine, &set, &error);
     for (size_t i = 0; status == SYNK_OK && i < engine->unit_count; i++) {
         struct unit *unit = engine->units[i];
         if (!is_removed(unit, request, &set))
@@ -341,16 +370,21 @@ void request_apply(struct engine *engine, struct request *request)
         goto out;
     }
     changes = mem_zalloc(set.count + 1, sizeof(*changes));
+    kept = mem_zalloc(set.count + 1, sizeof(*kept));
+    carry_settings(engine, &set, kept, &warnings);
     for (size_t i = 0; i < set.count; i++)
         changes[i] = compare(unit_find(engine, bytes_str(set.units[i]->id)), set.units[i]);
     collect_warnings(engine, &set, &warnings);
     if (!synk_value_bool(synk_value_get(request->body, "check"), false)) {
-        apply_set(engine, &set, changes);
+        apply_set(engine, &set, changes, kept);
         for (size_t i = 0; i < removed_count; i++)
             unit_release(engine, removed[i]);
     }
     reply_apply(engine, request, &set, changes, removed, removed_count, buf_bytes(&warnings));
 out:
+    for (size_t i = 0; kept && i < set.count; i++)
+        overlay_fini(&kept[i]);
+    free(kept);
     free(changes);
     free(removed);
     buf_fini(&warnings);

@@ -6,6 +6,7 @@
 #include "supervisor/core/hosts.h"
 #include "supervisor/core/registry.h"
 #include "supervisor/core/requests.h"
+#include "supervisor/core/requests_registry.h"
 #include "supervisor/core/requests_run.h"
 #include "supervisor/core/run.h"
 #include "supervisor/core/task.h"
@@ -122,7 +123,7 @@ void query_run(struct engine *engine, const struct request *request, const struc
     }
 }
 
-static uint32_t page_limit(const struct request *request)
+uint32_t page_limit(const struct request *request)
 {
     int64_t limit = synk_value_int(synk_value_get(request->body, "limit"), LIMIT_PAGE_ROWS);
     return limit < 0 ? 0 : limit > LIMIT_PAGE_ROWS ? LIMIT_PAGE_ROWS : (uint32_t)limit;
@@ -150,32 +151,62 @@ void request_show(struct engine *engine, struct request *request)
         request_error(engine, request, &error);
         return;
     }
-    unit_encode(engine, unit, true, reply_open(engine));
-    /* A definition of many workers does not fit a frame: the reader is told rather than cut off. */
-    if (engine->effects->bodies.size - engine->body_offset > LIMIT_FRAME_BYTES) {
-        engine->effects->bodies.size = engine->body_offset;
-        unit_encode(engine, unit, false, reply_open(engine));
-    }
+    unit_append(engine, unit, true, reply_open(engine));
     reply_close(engine, request);
 }
 
 /* ---- lists ---- */
 
+struct unit_filter {
+    struct synk_bytes status, kind, worker; /* empty = any */
+};
+
+static bool unit_passes(const struct unit *unit, const struct unit_filter *filter)
+{
+    if (!unit->current)
+        return false;
+    const struct definition *definition = unit->current->definition;
+    bool is_process = definition->kind == UNIT_PROCESS;
+    if (filter->status.size &&
+        !bytes_equal(filter->status, bytes_str(unit_status_name(unit_shown_status(unit)))))
+        return false;
+    if (filter->kind.size &&
+        !bytes_equal(filter->kind, bytes_str(is_process ? "process" : "worker")))
+        return false;
+    return !filter->worker.size ||
+           (is_process && definition_find_worker(definition, filter->worker) != NONE);
+}
+
+static enum synk_status read_unit_filter(const struct request *request,
+                                         struct unit_filter *ret_filter, struct synk_error *error)
+{
+    *ret_filter = (struct unit_filter){body_text(request, "status"), body_text(request, "kind"),
+                                       body_text(request, "worker")};
+    struct synk_bytes kind = ret_filter->kind;
+    if (kind.size && !bytes_equal(kind, bytes_str("process")) &&
+        !bytes_equal(kind, bytes_str("worker")))
+        return status_fail(error, SYNK_INVALID, "'kind' must be worker or process");
+    return SYNK_OK;
+}
+
 static void list_units(struct engine *engine, struct request *request)
 {
-    struct synk_bytes status = body_text(request, "status");
+    struct unit_filter filter;
+    struct synk_error error = {0};
+    if (read_unit_filter(request, &filter, &error)) {
+        request_error(engine, request, &error);
+        return;
+    }
+    bool deep = synk_value_bool(synk_value_get(request->body, "deep"), false);
     int64_t cursor = synk_value_int(synk_value_get(request->body, "cursor"), 0);
     uint32_t limit = page_limit(request);
     struct buf items = {0};
     size_t count = 0;
     size_t at = cursor < 0 ? 0 : (size_t)cursor;
     for (; at < engine->unit_count && count < limit && items.size < LIMIT_BATCH_BYTES; at++) {
-        const struct unit *unit = engine->units[at];
-        if (!unit->current ||
-            (status.size &&
-             !bytes_equal(status, bytes_str(unit_status_name(unit_shown_status(unit))))))
+        if (!unit_passes(engine->units[at], &filter))
             continue;
-        unit_encode(engine, unit, false, &items);
+        unit_append(engine, engine->units[at], deep, &items);
         count++;
     }
     struct buf *out = reply_open(engine);
@@ -262,12 +293,14 @@ void request_list(struct engine *engine, struct request *request)
         list_units(engine, request);
     else if (bytes_equal(what, bytes_str("hosts")))
         list_hosts(engine, request);
+    else if (bytes_equal(what, bytes_str("workers")))
+        list_workers(engine, request);
     else if (bytes_equal(what, bytes_str("pool")))
         list_pool(engine, request);
     else if (bytes_equal(what, bytes_str("runs")))
         list_runs(engine, request);
     else
-        request_fail(engine, request, SYNK_INVALID, 0, "'what' must be units, runs, hosts or pool");
+        request_fail(engine, request, SYNK_INVALID, 0, "'what' must be units, workers, runs, hosts or pool");
 }
 
 void request_fetch(struct engine *engine, struct request *request)

@@ -145,6 +145,11 @@ void request_run(struct engine *engine, struct request *request)
         request_fail(engine, request, SYNK_REFUSED, 0, "the pool takes submissions, not runs");
         return;
     }
+    if (wanted.unit->releasing) {
+        request_fail(engine, request, SYNK_REFUSED, 0, "'%s' is being released",
+                     wanted.unit->id_text);
+        return;
+    }
     struct synk_bytes overlap = body_text(request, "overlap");
     for (size_t i = 0; i < 4; i++)
         if (bytes_equal(overlap, bytes_str(overlap_name(overlaps[i]))))

@@ -23,6 +23,7 @@
 #include "supervisor/core/queues.h"
 #include "supervisor/core/registry.h"
 #include "supervisor/core/requests.h"
+#include "supervisor/core/requests_registry.h"
 #include "supervisor/core/requests_run.h"
 #include "supervisor/core/run_modes.h"
 #include "supervisor/core/task.h"
@@ -521,6 +522,8 @@ static void finish(struct engine *engine, struct run *run)
     engine->milestone_depth = 0;
     if (waiting)
         start_if_queued(engine, waiting);
+    if (run->unit->releasing)
+        releases_continue(engine, run->unit);
 }
 
 void run_check(struct engine *engine, struct run *run)

@@ -93,6 +93,7 @@ static void put_unit(struct binder *binder, const struct unit_record *unit)
     put_int(binder, unit->due_at);
     put_int(binder, unit->status);
     put_blob(binder, unit->execution);
+    put_blob(binder, unit->overlay);
 }
 
 static void put_run(struct binder *binder, const struct run_record *run)

@@ -82,6 +82,7 @@ static void take_unit(struct row *row, struct unit_record *unit)
     unit->due_at = take_int(row);
     unit->status = (uint8_t)take_uint(row, UNIT_PAUSED, "no such status");
     unit->execution = take_value(row, "execution is not a value");
+    unit->overlay = take_bytes(row);
 }
 
 static void take_definition(struct row *row, struct definition_record *definition)

@@ -96,6 +96,8 @@ const char *const sqlite_migrations[] = {
     "ALTER TABLE tasks ADD COLUMN tries INTEGER;"
     "UPDATE tasks SET tries = nullif(min(max(attempts - coalesce(crashes, 0), 0), 65535), 0)"
     " WHERE state = 4 AND run IN (SELECT run FROM runs WHERE status < 2);",
+    /* 4: what was set at run time. */
+    "ALTER TABLE units ADD COLUMN overlay BLOB;",
 };
 const int sqlite_schema_version = sizeof(sqlite_migrations) / sizeof(*sqlite_migrations);
 
@@ -110,7 +112,7 @@ const char *const sqlite_sql[STATEMENTS] = {
     [STATEMENT_COMMIT] = "COMMIT",
     [STATEMENT_ROLLBACK] = "ROLLBACK",
     [STATEMENT_PUT + RECORD_META] = "REPLACE INTO meta VALUES(?,?)",
-    [STATEMENT_PUT + RECORD_UNIT] = "REPLACE INTO units VALUES(?,?,?,?,?,?,?,?,?,?,?)",
+    [STATEMENT_PUT + RECORD_UNIT] = "REPLACE INTO units VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
     [STATEMENT_PUT + RECORD_DEFINITION] = "REPLACE INTO definitions VALUES(?,?,?,?)",
     [STATEMENT_PUT + RECORD_WORKER] = "REPLACE INTO workers VALUES(?,?,?,?)",
     [STATEMENT_PUT + RECORD_HOST] = "REPLACE INTO hosts VALUES(?,?,?,?)",

@@ -14,7 +14,7 @@ static const struct {
 } layouts[] = {
 #define AT(member) offsetof(struct record, member)
     [RECORD_META] = {2, {AT(meta.name), AT(meta.value)}},
-    [RECORD_UNIT] = {2, {AT(unit.id), AT(unit.execution)}},
+    [RECORD_UNIT] = {3, {AT(unit.id), AT(unit.execution), AT(unit.overlay)}},
     [RECORD_DEFINITION] = {2, {AT(definition.unit), AT(definition.header)}},
     [RECORD_WORKER] = {2, {AT(worker.unit), AT(worker.body)}},
     [RECORD_HOST] = {1, {AT(host.name)}},

@@ -138,6 +138,7 @@ static void fixture_own(struct stored *stored, const struct record *record)
         list[n++] = &r->unit.id;
         list[n++] = &r->unit.execution;
         break;
+        list[n++] = &r->unit.overlay;
     case RECORD_DEFINITION:
         list[n++] = &r->definition.unit;
         list[n++] = &r->definition.header;
