@@ -70,11 +70,11 @@ static void free_clients(struct engine *engine)
     keys_free(engine);
     uploads_free(engine);
     logs_free(engine);
+    releases_free(engine);
     waiters_free(&engine->shutdown_waiters);
     while (engine->loadings) {
         struct loading *next = engine->loadings->next;
         buf_fini(&engine->loadings->body);
-    releases_free(engine);
         free(engine->loadings);
         engine->loadings = next;
     }

@@ -374,8 +374,6 @@ struct log_request {
     char *host;
 };
 
-/* Something that hooks ask for, done when the step has settled. */
-struct pending_start {
 /* A forced release that waits for the unit's runs to end. */
 struct release {
     struct release *next;
@@ -384,6 +382,8 @@ struct release {
     struct blob *cancelled; /* encoded: the runs' labels */
 };
 
+/* Something that hooks ask for, done when the step has settled. */
+struct pending_start {
     struct unit *unit;
     struct blob *params;
     char *by;
@@ -471,6 +471,7 @@ struct engine {
     struct upload *uploads;
     struct loading *loadings;
     struct log_request *log_requests;
+    struct release *releases;
     struct waiter *shutdown_waiters;
     struct version_loading *versions_loading;
     bool retention_due;
@@ -480,7 +481,6 @@ struct engine {
     int64_t shutdown_until; /* when this phase's time is up */
     bool shutdown_keeps_hosts, had_client;
     int64_t pid; /* the supervisor's own: told to clients */
-    struct release *releases;
     int64_t local_pid;
     bool local_wanted, local_starting;
     int64_t local_exits[5]; /* times of the latest, a ring */

@@ -137,8 +137,8 @@ static void fixture_own(struct stored *stored, const struct record *record)
     case RECORD_UNIT:
         list[n++] = &r->unit.id;
         list[n++] = &r->unit.execution;
-        break;
         list[n++] = &r->unit.overlay;
+        break;
     case RECORD_DEFINITION:
         list[n++] = &r->definition.unit;
         list[n++] = &r->definition.header;
