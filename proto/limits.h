@@ -53,6 +53,8 @@ enum {
      */
     LIMIT_REFUSED_PLUGINS = 64,
     LIMIT_REFUSAL_BYTES = 512,
+    /* Runs looked at for one page of them: some 10 ms. */
+    LIMIT_SCAN_RUNS = 10000,
     /* Rows of one page of a query. */
     LIMIT_PAGE_ROWS = 1000,
     /* Peers of each ROUTER. */

@@ -105,6 +105,11 @@ enum query_kind {
     QUERY_LOAD_RUN, /* a finished run is needed again: INPUT_RUN_LOADED with token */
     QUERY_BACKUP,   /* copy to path; reply to peer */
 };
+/* How far a run is that is in memory, for QUERY_RUNS: the store counts no tasks. */
+struct run_progress {
+    uint64_t run;
+    uint32_t done, failed;
+};
 /* A task's live state, for QUERY_RUN: what is not in the store yet. */
 struct live_task {
     uint32_t task;
@@ -135,6 +140,8 @@ struct query {
     uint32_t task_count;
     const struct live_task *live_tasks; /* ascending by task, within [from, from + limit) */
     size_t live_task_count;
+    const struct run_progress *progress; /* QUERY_RUNS: falling by run */
+    size_t progress_count;
     struct synk_bytes path;
 };
 

@@ -35,8 +35,19 @@ void request_connect(struct engine *engine, struct request *request)
     reply_close(engine, request);
 }
 
+static struct run_progress progress_of(const struct run *run)
+{
+    struct run_progress progress = {.run = run->id};
+    for (int s = TASK_SUCCEEDED; s < TASK_STATES; s++)
+        progress.done += run->counts[s];
+    progress.failed =
+        run->counts[TASK_FAILED] + run->counts[TASK_TIMED_OUT] + run->counts[TASK_QUARANTINED];
+    return progress;
+}
+
 void run_encode_summary(const struct run *run, struct buf *out)
 {
+    struct run_progress progress = progress_of(run);
     pack_map(out, 12);
     pack_key(out, "run");
     pack_cstr(out, run->label);
@@ -58,15 +69,10 @@ void run_encode_summary(const struct run *run, struct buf *out)
     run->ended_at ? pack_int(out, run->ended_at) : pack_null(out);
     pack_key(out, "taskCount");
     pack_uint(out, run->task_count);
-    uint32_t done = 0;
-    for (int s = TASK_SUCCEEDED; s < TASK_STATES; s++)
-        done += run->counts[s];
     pack_key(out, "done");
-    run->counted ? pack_uint(out, done) : pack_null(out);
+    run->counted ? pack_uint(out, progress.done) : pack_null(out);
     pack_key(out, "failed");
-    run->counted ? pack_uint(out, run->counts[TASK_FAILED] + run->counts[TASK_TIMED_OUT] +
-                                      run->counts[TASK_QUARANTINED])
-                 : pack_null(out);
+    run->counted ? pack_uint(out, progress.failed) : pack_null(out);
 }
 
 static void add_live_tasks(struct engine *engine, const struct run *run, struct query *query)
@@ -263,6 +269,23 @@ static void list_pool(struct engine *engine, struct request *request)
     reply_close(engine, request);
 }
 
+/* What the runs in memory are at, newest first, as far back as the store looks for one page. */
+static void add_progress(struct engine *engine, struct query *query)
+{
+    size_t held = engine->runs_by_id.count, most = held < LIMIT_SCAN_RUNS ? held : LIMIT_SCAN_RUNS;
+    struct run_progress *progress =
+        arena_alloc(&engine->effects->arena, (most + 1) * sizeof(*progress));
+    bool has_cursor = query->cursor && query->cursor <= engine->last_run;
+    uint64_t id = has_cursor ? query->cursor - 1 : engine->last_run;
+    for (size_t found = 0, seen = 0; id && found < held && seen < LIMIT_SCAN_RUNS; id--, seen++) {
+        const struct run *run = index_find(&engine->runs_by_id, index_number(id), NULL, NULL);
+        found += run != NULL;
+        if (run && run->counted)
+            progress[query->progress_count++] = progress_of(run);
+    }
+    query->progress = progress;
+}
+
 static void list_runs(struct engine *engine, struct request *request)
 {
     struct synk_bytes status = body_text(request, "status");
@@ -284,6 +307,7 @@ static void list_runs(struct engine *engine, struct request *request)
     query->since = synk_value_int(synk_value_get(request->body, "since"), 0);
     query->limit = page_limit(request);
     query->cursor = (uint64_t)synk_value_int(synk_value_get(request->body, "cursor"), 0);
+    add_progress(engine, query);
 }
 
 void request_list(struct engine *engine, struct request *request)

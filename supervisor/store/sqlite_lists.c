@@ -11,14 +11,24 @@
 #include "supervisor/store/packed.h"
 
 enum {
-    /* Rows looked at for one page of runs: some 10 ms. */
-    SCAN_RUNS = 10000,
     /* Batches looked at for one page of events, and bytes of them: some 10 ms. */
     SCAN_BATCHES = 64,
     SCAN_BYTES = 8 << 20,
 };
 
-static void pack_run_item(struct buf *body, const struct run_record *run, struct arena *arena)
+/* Runs and `progress` both fall by number: the search goes on where it was.
+ * NULL = not in memory. */
+static const struct run_progress *find_progress(const struct query *query, size_t *io_at,
+                                                uint64_t run)
+{
+    while (*io_at < query->progress_count && query->progress[*io_at].run > run)
+        ++*io_at;
+    bool is_found = *io_at < query->progress_count && query->progress[*io_at].run == run;
+    return is_found ? &query->progress[*io_at] : NULL;
+}
+
+static void pack_run_item(struct buf *body, const struct run_record *run,
+                          const struct run_progress *progress, struct arena *arena)
 {
     pack_map(body, 12);
     sqlite_pack_text(body, "run", sqlite_run_label(run, arena));
@@ -35,9 +45,9 @@ static void pack_run_item(struct buf *body, const struct run_record *run, struct
     pack_key(body, "taskCount");
     pack_uint(body, run->task_count);
     pack_key(body, "done");
-    pack_null(body);
+    progress ? pack_uint(body, progress->done) : pack_null(body);
     pack_key(body, "failed");
-    pack_null(body);
+    progress ? pack_uint(body, progress->failed) : pack_null(body);
 }
 
 static bool run_is_wanted(const struct query *query, struct synk_bytes worker,
@@ -72,15 +82,16 @@ enum synk_status sqlite_query_runs(struct sqlite *sqlite, const struct query *qu
     struct record record;
     uint32_t count = 0, limit = sqlite_page_rows(query->limit);
     uint64_t last = 0;
+    size_t progress_at = 0;
     int code = statement ? sqlite3_step(statement) : SQLITE_ERROR;
-    for (uint32_t scanned = 0; code == SQLITE_ROW && count < limit && scanned < SCAN_RUNS &&
+    for (uint32_t scanned = 0; code == SQLITE_ROW && count < limit && scanned < LIMIT_SCAN_RUNS &&
                                items.size < LIMIT_BATCH_BYTES;
          scanned++, code = sqlite3_step(statement)) {
         last = (uint64_t)sqlite3_column_int64(statement, 0);
         if (sqlite_row(RECORD_RUN, statement, &record) ||
             !run_is_wanted(query, worker, &record.run))
             continue;
-        pack_run_item(&items, &record.run, &arena);
+        pack_run_item(&items, &record.run, find_progress(query, &progress_at, last), &arena);
         count++;
     }
     enum synk_status status = SYNK_OK;

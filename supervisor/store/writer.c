@@ -310,6 +310,11 @@ void writer_query(struct writer *writer, const struct query *query, store_query_
         tasks[i].reason = arena_copy(&job->arena, query->live_tasks[i].reason);
     }
     copy->live_tasks = tasks;
+    struct run_progress *progress =
+        arena_alloc(&job->arena, query->progress_count * sizeof(*query->progress));
+    if (query->progress_count)
+        memcpy(progress, query->progress, query->progress_count * sizeof(*progress));
+    copy->progress = progress;
     hand_in(writer, job);
 }
 

@@ -66,6 +66,25 @@ class Timeline(SynkTest):
         # In a pipe names are not cut, and the row is as long as it must be.
         self.assertRegex(text, "n{60}0 +succeeded")
 
+    def test_a_list_of_runs_tells_how_far_they_are(self):
+        self.apply([{"id": "quick", "run": "sim.noop"},
+                    {"id": "bad", "run": "sim.fail", "dependsOn": ["quick"]},
+                    {"id": "slow", "run": "sim.sleep", "payload": {"ms": 600000}, "timeoutMs": 0,
+                     "dependsOn": ["quick"]}])
+        self.synk("run", "p")
+
+        def listed(*words):
+            rows = self.synk("ls", "runs", "--json", *words).lines()
+            return [(row["run"], row["done"], row["failed"]) for row in rows]
+        wait_until(lambda: listed() == [("p#1", 2, 1)], "two tasks have ended, one badly")
+        self.synk("run", "p")
+        self.assertEqual(listed("--limit", 1)[0][0], "p#2")
+        self.assertEqual(listed()[1], ("p#1", 2, 1))
+        self.assertEqual(listed("--status", "running"), [("p#1", 2, 1)])
+        self.synk("cancel", "p#1")
+        self.synk("wait", "p#1", status=1)
+        self.assertEqual([row for row in listed() if row[0] == "p#1"], [("p#1", 3, 1)])
+
     def test_a_run_of_more_than_a_page_is_shown_whole(self):
         self.up()
         self.synk("pool", "submit", "sim.noop", "--count", 1200, "--wait")

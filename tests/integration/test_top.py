@@ -13,7 +13,8 @@ from harness import BIN, SynkTest, alive, wait_until
 
 UNITS = {"processes": [{"id": "media", "workers": [
     {"id": "Download", "run": "sim.sleep", "payload": {"ms": 600000}, "timeoutMs": 0},
-    {"id": "Publish", "run": "sim.noop", "dependsOn": ["Download"]}]}],
+    {"id": "Publish", "run": "sim.noop", "dependsOn": ["Download"]},
+    {"id": "Prepare", "run": "sim.noop"}]}],
     "workers": [{"id": "broken", "run": "sim.fail", "payload": {"error": "no such thing"}}]}
 
 
@@ -79,6 +80,8 @@ class Top(SynkTest):
     def test_it_shows_and_its_keys_act(self):
         self.start()
         self.await_text("units 2", "hosts 1", "1/2", "epoch 1", "start ", "error ")
+        # One of the three tasks of the live run is done, and seen to be.
+        self.await_text("███", "1/3", "1/1")
         self.press("BTab")
         self.await_text("▸units")
         self.press("p")
@@ -95,7 +98,7 @@ class Top(SynkTest):
         self.await_text("▸runs")
         # Live runs come first.
         self.press("g", "Enter")
-        self.await_text("▸tasks 2", "Download", "Publish", "pending")
+        self.await_text("▸tasks 3", "Download", "Publish", "pending")
         self.press("Down", "e")
         self.await_text("why: media#1 Publish", "waits")
         self.press("Escape")
