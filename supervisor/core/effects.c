@@ -189,6 +189,7 @@ static void print_unit(struct buf *out, const struct unit_record *r)
     buf_printf(out, "unit");
     print_bytes(out, "id", r->id);
     print_number(out, "version", r->version);
+    print_number(out, "last_version", r->last_version);
     print_number(out, "enabled", r->enabled);
     print_number(out, "paused", r->paused);
     print_number(out, "last", (int64_t)r->last_number);

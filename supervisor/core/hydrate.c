@@ -51,6 +51,7 @@ static enum synk_status load_unit(struct engine *engine, const struct unit_recor
         return SYNK_OK;
     }
     unit->wanted_version = record->version;
+    unit->last_version = record->last_version;
     if (unit->last_version < record->version)
         unit->last_version = record->version;
     unit->enabled = record->enabled;
@@ -186,8 +187,7 @@ static enum synk_status load_run(struct engine *engine, const struct run_record 
         }
     }
     run_name(engine, run);
-    /* Of a unit that was released meanwhile only its runs tell: a version's number is not used
-     * again while a run needs the old one. */
+    /* Where the unit's own record could not be read. */
     if (unit->last_version < record->version)
         unit->last_version = record->version;
     if (unit->last_number < run->number)

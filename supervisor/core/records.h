@@ -28,7 +28,8 @@ struct meta_record {
 };
 struct unit_record {
     struct synk_bytes id;
-    uint32_t version; /* of the definition in force */
+    uint32_t version;      /* of the definition in force */
+    uint32_t last_version; /* the highest that was given: none is given twice */
     bool enabled, paused;
     uint64_t last_number; /* N of the latest UNIT#N */
     uint64_t success_count, run_count;

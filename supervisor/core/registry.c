@@ -77,14 +77,15 @@ void unit_touch(struct engine *engine, struct unit *unit)
     engine->dirty_units[engine->dirty_unit_count++] = unit;
 }
 
-/* What stays of a released unit: its last number, lest a unit that later gets its id names another
- * run as one that the store or the event log still tells of. `due_at` says until when it was heard
- * of, so that the store knows when that is over. */
+/* What stays of a released unit: its last numbers, lest a unit that later gets its id names another
+ * run or definition as one that the store or the event log still tells of. `due_at` says until when
+ * it was heard of, so that the store knows when that is over. */
 static void save_released(struct engine *engine, const struct unit *unit, struct record *record)
 {
-    record->remove = !unit->last_number;
+    record->remove = !unit->last_number && !unit->last_version;
     record->unit = (struct unit_record){
         .id = keep_bytes(engine, unit->id),
+        .last_version = unit->last_version,
         .enabled = true,
         .last_number = unit->last_number,
         .due_at = engine->wall,
@@ -108,6 +109,7 @@ void unit_save(struct engine *engine, struct unit *unit)
     record->unit = (struct unit_record){
         .id = keep_bytes(engine, unit->id),
         .version = unit->current ? unit->current->number : 0,
+        .last_version = unit->last_version,
         .enabled = unit->enabled,
         .paused = unit->paused,
         .last_number = unit->last_number,

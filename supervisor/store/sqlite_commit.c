@@ -94,6 +94,7 @@ static void put_unit(struct binder *binder, const struct unit_record *unit)
     put_int(binder, unit->status);
     put_blob(binder, unit->execution);
     put_blob(binder, unit->overlay);
+    put_int(binder, unit->last_version);
 }
 
 static void put_run(struct binder *binder, const struct run_record *run)

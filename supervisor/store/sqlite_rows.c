@@ -83,6 +83,7 @@ static void take_unit(struct row *row, struct unit_record *unit)
     unit->status = (uint8_t)take_uint(row, UNIT_PAUSED, "no such status");
     unit->execution = take_value(row, "execution is not a value");
     unit->overlay = take_bytes(row);
+    unit->last_version = (uint32_t)take_uint(row, UINT32_MAX, "last_version out of range");
 }
 
 static void take_definition(struct row *row, struct definition_record *definition)

@@ -98,6 +98,12 @@ const char *const sqlite_migrations[] = {
     " WHERE state = 4 AND run IN (SELECT run FROM runs WHERE status < 2);",
     /* 4: what was set at run time. */
     "ALTER TABLE units ADD COLUMN overlay BLOB;",
+    /* 5: the highest version that was given; so far, the highest that something tells of. */
+    "ALTER TABLE units ADD COLUMN last_version INTEGER;"
+    "UPDATE units SET last_version = nullif(max(coalesce(version, 0),"
+    " coalesce((SELECT max(d.version) FROM definitions d WHERE d.unit = units.id), 0),"
+    " coalesce((SELECT max(r.version) FROM runs r WHERE r.unit = units.id AND"
+    " r.version NOT NULL), 0)), 0);",
 };
 const int sqlite_schema_version = sizeof(sqlite_migrations) / sizeof(*sqlite_migrations);
 
@@ -112,7 +118,7 @@ const char *const sqlite_sql[STATEMENTS] = {
     [STATEMENT_COMMIT] = "COMMIT",
     [STATEMENT_ROLLBACK] = "ROLLBACK",
     [STATEMENT_PUT + RECORD_META] = "REPLACE INTO meta VALUES(?,?)",
-    [STATEMENT_PUT + RECORD_UNIT] = "REPLACE INTO units VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
+    [STATEMENT_PUT + RECORD_UNIT] = "REPLACE INTO units VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [STATEMENT_PUT + RECORD_DEFINITION] = "REPLACE INTO definitions VALUES(?,?,?,?)",
     [STATEMENT_PUT + RECORD_WORKER] = "REPLACE INTO workers VALUES(?,?,?,?)",
     [STATEMENT_PUT + RECORD_HOST] = "REPLACE INTO hosts VALUES(?,?,?,?)",

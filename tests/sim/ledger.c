@@ -395,6 +395,10 @@ void ledger_check_record(struct world *world, const struct record *before,
     if (after->kind == RECORD_UNIT && before && before->unit.last_number > after->unit.last_number)
         world_fail(world, "run numbers of '%.*s' fall", (int)after->unit.id.size,
                    (const char *)after->unit.id.data);
+    if (after->kind == RECORD_UNIT && before &&
+        before->unit.last_version > after->unit.last_version)
+        world_fail(world, "version numbers of '%.*s' fall", (int)after->unit.id.size,
+                   (const char *)after->unit.id.data);
 }
 
 void ledger_check_events(struct world *world, const struct batch *batch)

@@ -97,8 +97,8 @@ static inline void print_record(void *context, const struct record *record)
         break;
     case RECORD_UNIT: {
         const struct unit_record *u = &record->unit;
-        buf_printf(out, "unit %.*s v%u %d%d n%d s%d r%d %lld %lld %s %d\n", TEXT(u->id), u->version,
-                   u->enabled, u->paused, (int)u->last_number, (int)u->success_count,
+        buf_printf(out, "unit %.*s v%u of %u %d%d n%d s%d r%d %lld %lld %s %d\n", TEXT(u->id), u->version,
+                   u->last_version, u->enabled, u->paused, (int)u->last_number, (int)u->success_count,
                    (int)u->run_count, (long long)u->last_run_at, (long long)u->due_at,
                    unit_status_name(u->status), (int)u->execution.size);
         break;
@@ -293,6 +293,7 @@ static inline void add_process(struct batch *batch)
     struct record *record = batch_add(batch, RECORD_UNIT);
     record->unit = (struct unit_record){.id = bytes_str("p"),
                                         .version = 1,
+                                        .last_version = 3,
                                         .enabled = true,
                                         .last_number = 2,
                                         .success_count = 3,
@@ -362,7 +363,7 @@ static inline void add_every_kind(struct batch *batch)
 
 static const char every_kind[] =
     "meta name=value\n"
-    "unit p v1 10 n2 s3 r4 5 6 running 1\n"
+    "unit p v1 of 3 10 n2 s3 r4 5 6 running 1\n"
     "definition p v1 3 header\n"
     "worker p v1 0 (20)\nworker p v1 1 (20)\nworker p v1 2 (20)\n"
     "host local fedcba9876543210 9 12\n"

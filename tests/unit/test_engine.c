@@ -488,11 +488,15 @@ static void a_released_units_numbers_are_not_used_again(void)
                       "{\"id\":\"never\",\"run\":\"t.ok\"}]}");
     fixture_start(&f, "{\"unit\":\"w\"}");
     END("w", OUTCOME_SUCCEEDED);
+    /* A version of which no run tells. */
+    fixture_apply(&f, "{\"workers\":[{\"id\":\"w\",\"run\":\"t.other\"}]}");
     fixture_ask(&f, 1, MSG_APPLY, "{\"document\":{\"workers\":[]},\"prune\":true}");
     CU_ASSERT_PTR_NOT_NULL_FATAL(fixture_unit(&f, "w"));
     CU_ASSERT_EQUAL(fixture_unit(&f, "w")->version, 0);
     CU_ASSERT_EQUAL(fixture_unit(&f, "w")->last_number, 1);
-    CU_ASSERT_PTR_NULL(fixture_unit(&f, "never"));
+    CU_ASSERT_EQUAL(fixture_unit(&f, "w")->last_version, 2);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(fixture_unit(&f, "never"));
+    CU_ASSERT_EQUAL(fixture_unit(&f, "never")->last_version, 1);
     /* Its run is gone from the store, and so from what is loaded. */
     struct record record = {.kind = RECORD_RUN, .remove = true};
     record.run.run = 1;
@@ -501,7 +505,10 @@ static void a_released_units_numbers_are_not_used_again(void)
     fixture_host(&f, 1, "h", 4);
     uint64_t asked = fixture_ask(&f, 1, MSG_RUN, "{\"unit\":\"w\"}");
     CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "there is no unit"));
-    fixture_apply(&f, "{\"workers\":[{\"id\":\"w\",\"run\":\"t.ok\"}]}");
+    fixture_apply(&f, "{\"workers\":[{\"id\":\"w\",\"run\":\"t.ok\"},"
+                      "{\"id\":\"never\",\"run\":\"t.ok\"}]}");
+    CU_ASSERT_EQUAL(fixture_unit(&f, "w")->version, 3);
+    CU_ASSERT_EQUAL(fixture_unit(&f, "never")->version, 2);
     asked = fixture_ask(&f, 1, MSG_RUN, "{\"unit\":\"w\"}");
     CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "\"run\":\"w#2\""));
     CU_ASSERT_EQUAL(fixture_unit(&f, "w")->due_at, 0);
