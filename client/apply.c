@@ -102,6 +102,14 @@ static enum synk_status send_apply(struct synk_client *client, const struct buf 
     return status;
 }
 
+static uint32_t epoch_of(struct synk_client *client)
+{
+    client_lock(client);
+    uint32_t epoch = client->link.epoch;
+    client_unlock(client);
+    return epoch;
+}
+
 static enum synk_status upload_and_apply(struct synk_client *client, const struct buf *document,
                                          bool check, bool prune, struct synk_document **ret_body,
                                          struct synk_error *error)
@@ -110,7 +118,7 @@ static enum synk_status upload_and_apply(struct synk_client *client, const struc
     for (int try = 0; try < UPLOAD_TRIES; try++) {
         uint64_t random;
         char upload[32];
-        uint32_t epoch = client->link.epoch;
+        uint32_t epoch = epoch_of(client);
         if (getrandom(&random, sizeof(random), 0) != sizeof(random))
             return status_fail(error, SYNK_IO, "cannot draw a name for the upload");
         snprintf(upload, sizeof(upload), "apply-%016llx", (unsigned long long)random);
@@ -118,7 +126,7 @@ static enum synk_status upload_and_apply(struct synk_client *client, const struc
         if (!status)
             status = send_apply(client, document, upload, check, prune, ret_body, error);
         /* Only a new supervisor explains that a staged upload is gone. */
-        if (!status || epoch == 0 || epoch == client->link.epoch)
+        if (!status || epoch == 0 || epoch == epoch_of(client))
             return status;
     }
     return status;

@@ -33,20 +33,26 @@ static void on_reply(void *context, enum synk_status status, const struct synk_v
     buf_fini(&encoded);
 }
 
-static enum synk_status wait_for(struct synk_client *client, const struct call *call)
+/* Asks and waits; locked. */
+static enum synk_status ask(struct synk_client *client, const char *type, struct synk_bytes body,
+                            struct call *call, struct synk_error *error)
 {
+    enum synk_status status = synk_request(client, type, body, on_reply, call, error);
+    if (status)
+        return status;
+    uint64_t sequence = client->requests.next_sequence;
     int64_t end_ms = client->timeout_ms > 0 ? client_now_ms() + client->timeout_ms : INT64_MAX;
-    while (!call->is_done) {
-        int timeout_ms = -1;
-        if (end_ms != INT64_MAX) {
-            int64_t left_ms = end_ms - client_now_ms();
-            if (left_ms <= 0)
-                return SYNK_TIMEOUT;
-            timeout_ms = left_ms < INT32_MAX ? (int)left_ms : INT32_MAX;
+    while (!call->is_done)
+        if (turn_wait(client, end_ms) == SYNK_TIMEOUT && !call->is_done) {
+            requests_forget(client, sequence);
+            return status_fail(error, SYNK_TIMEOUT,
+                               "no answer to '%s' from the supervisor on %s "
+                               "within %lld ms",
+                               type, client->directory.run, (long long)client->timeout_ms);
         }
-        synk_client_wait(client, timeout_ms);
-    }
-    return SYNK_OK;
+    if (call->status && error)
+        *error = call->error;
+    return call->status;
 }
 
 enum synk_status synk_call(struct synk_client *client, const char *type, struct synk_bytes body,
@@ -56,22 +62,10 @@ enum synk_status synk_call(struct synk_client *client, const char *type, struct 
     enum synk_status status;
     if (client->fail_fast && (status = client_check_supervisor(client, error)))
         return status;
-    if ((status = synk_request(client, type, body, on_reply, &call, error)))
-        return status;
-    uint64_t sequence = client->requests.next_sequence;
-    if (wait_for(client, &call) != SYNK_OK) {
-        requests_forget(client, sequence);
-        return status_fail(error, SYNK_TIMEOUT,
-                           "no answer to '%s' from the supervisor on %s "
-                           "within %lld ms",
-                           type, client->directory.run, (long long)client->timeout_ms);
-    }
-    if (call.status) {
-        if (error)
-            *error = call.error;
-        return call.status;
-    }
-    if (ret_body)
+    client_lock(client);
+    status = ask(client, type, body, &call, error);
+    client_unlock(client);
+    if (!status && ret_body)
         *ret_body = call.body;
-    return SYNK_OK;
+    return status;
 }

@@ -6,7 +6,6 @@
  * in a socket whose edge is gone.
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -58,8 +57,11 @@ static enum synk_status open_fds(struct synk_client *client, struct synk_error *
     client->fd = epoll_create1(EPOLL_CLOEXEC);
     client->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     client->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    enum synk_status status = watch(client, client->timer_fd, error);
-    return status ? status : watch(client, client->wake_fd, error);
+    int fds[] = {client->timer_fd, client->wake_fd, client->turn.interrupt_fd};
+    enum synk_status status = SYNK_OK;
+    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]) && !status; i++)
+        status = watch(client, fds[i], error);
+    return status;
 }
 
 enum synk_status synk_client_open(const struct synk_client_options *options,
@@ -75,6 +77,7 @@ enum synk_status synk_client_open(const struct synk_client_options *options,
         return status;
     struct synk_client *client = mem_zalloc(1, sizeof(*client));
     client->fd = client->timer_fd = client->wake_fd = -1;
+    turn_init(&client->turn);
     client->timeout_ms = options->timeout_ms;
     client->fail_fast = options->fail_fast;
     client->notice = options->notice;
@@ -110,6 +113,7 @@ void synk_client_close(struct synk_client *client)
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
         if (fds[i] >= 0)
             close(fds[i]);
+    turn_fini(&client->turn);
     free(client);
 }
 
@@ -164,12 +168,13 @@ void client_arm(struct synk_client *client)
     set_timer(client);
 }
 
-void synk_client_process(struct synk_client *client)
+void client_make_turn(struct synk_client *client)
 {
     uint64_t expirations;
     /* Only takes the timer's readability away; it is set anew below. */
     while (read(client->timer_fd, &expirations, sizeof(expirations)) < 0 && errno == EINTR)
         ;
+    turn_take_interrupt(&client->turn);
     int64_t now_ms = client_now_ms();
     link_process(client, now_ms);
     subscriptions_process(client, now_ms);
@@ -177,11 +182,19 @@ void synk_client_process(struct synk_client *client)
     client_arm(client);
 }
 
+void synk_client_process(struct synk_client *client)
+{
+    client_lock(client);
+    client_make_turn(client);
+    turn_made(client, false);
+    client_unlock(client);
+}
+
 enum synk_status synk_client_wait(struct synk_client *client, int timeout_ms)
 {
-    struct pollfd poll_fd = {.fd = client->fd, .events = POLLIN};
-    if (poll(&poll_fd, 1, timeout_ms) == 0)
-        return SYNK_TIMEOUT;
-    synk_client_process(client);
-    return SYNK_OK;
+    client_lock(client);
+    enum synk_status status =
+        turn_wait(client, timeout_ms < 0 ? INT64_MAX : client_now_ms() + timeout_ms);
+    client_unlock(client);
+    return status;
 }

@@ -1,13 +1,16 @@
 /*
- * What the files of the client library share. A client is four parts, one file each:
+ * What the files of the client library share. A client is five parts, one file each:
  *   link          the ZeroMQ sockets, and whether somebody is at the other end
  *   request       requests that are not answered yet, in the order of their sequence
  *   subscription  readers of the event log
+ *   turn          the lock, and which of several threads waits
  *   client        the fd, the turn of the loop, and the order in which the parts get theirs
  * call and apply are written on top of the public interface. Only client/ includes this.
  */
 #ifndef CLIENT_INTERNAL_H
 #define CLIENT_INTERNAL_H
+
+#include <pthread.h>
 
 #include "proto/bytes.h"
 #include "proto/directory.h"
@@ -65,7 +68,18 @@ struct link {
     uint64_t head; /* the highest number that PUB told */
 };
 
+/* See turn.c. */
+struct turn {
+    pthread_mutex_t lock; /* over all of the client */
+    pthread_cond_t made;
+    unsigned depth; /* of calls inside callbacks of the thread that holds the lock */
+    bool is_led;    /* a thread waits for the fd without the lock */
+    uint64_t count;
+    int leader_fd, interrupt_fd;
+};
+
 struct synk_client {
+    struct turn turn;
     struct directory directory;
     int64_t timeout_ms;
     bool fail_fast, is_closing;
@@ -78,6 +92,20 @@ struct synk_client {
     struct synk_subscription *subscriptions;
     size_t subscription_count;
 };
+
+/* turn.c: every public call is between these two. */
+void client_lock(struct synk_client *client);
+void client_unlock(struct synk_client *client);
+void turn_init(struct turn *turn);
+void turn_fini(struct turn *turn);
+/* Waits until a turn was made, by this thread or another, up to the monotonic time (INT64_MAX = for
+ * ever). SYNK_TIMEOUT, or SYNK_OK. The lock is held before and after. */
+enum synk_status turn_wait(struct synk_client *client, int64_t end_ms);
+/* Tells those who wait that a turn was made. */
+void turn_made(struct synk_client *client, bool by_leader);
+void turn_take_interrupt(struct turn *turn);
+/* Does what is due; locked. client.c. */
+void client_make_turn(struct synk_client *client);
 
 /* Milliseconds of the monotonic clock. */
 int64_t client_now_ms(void);

@@ -87,16 +87,18 @@ enum synk_status synk_on_event(struct synk_client *client, uint64_t from,
     listener->handler = handler;
     listener->context = context;
     struct synk_subscription *subscription = NULL;
+    /* Its first event finds it complete. */
+    client_lock(client);
     enum synk_status status =
         synk_subscribe(client, from, filter, on_event, listener, &subscription, error);
-    if (status) {
-        free(listener);
-        return status;
-    }
-    subscription_own(subscription, listener);
-    if (ret_subscription)
+    if (!status)
+        subscription_own(subscription, listener);
+    if (!status && ret_subscription)
         *ret_subscription = subscription;
-    return SYNK_OK;
+    client_unlock(client);
+    if (status)
+        free(listener);
+    return status;
 }
 
 static enum synk_status on_kind(struct synk_client *client, enum synk_event_kind kind,

@@ -270,8 +270,10 @@ enum synk_status synk_request(struct synk_client *client, const char *type, stru
         buf_fini(&complete);
         return status;
     }
+    client_lock(client);
     requests_add(client, number, &complete, reply, context);
     requests_flush(client);
     client_arm(client);
+    client_unlock(client);
     return SYNK_OK;
 }

@@ -28,8 +28,8 @@ struct synk_subscription {
     char *unit, *run; /* NULL = any */
     uint64_t position;
     uint64_t head;     /* of the last reply */
-    bool starts_first; /* from 0: what was trimmed before is no gap */
-    bool starts_last;  /* the first reply only tells where the end is */
+    bool starts_first; /* from 0, or the end: what was trimmed before is no gap */
+    bool starts_last;  /* the supervisor knows where the end is */
     bool is_started, is_fetching, is_delivering, is_closed;
     bool is_wanted;   /* somebody told of more */
     int64_t retry_ms; /* not before; 0 = at once */
@@ -150,11 +150,6 @@ static void on_page(void *context, enum synk_status status, const struct synk_va
         subscription->position = before = 0; /* another state: its numbers began anew */
     subscription->head = head;
     subscription->retry_ms = 0;
-    if (!subscription->is_started && subscription->starts_last) {
-        subscription->is_started = true;
-        subscription->position = head;
-        return;
-    }
     subscription->is_started = true;
     subscription->is_delivering = true;
     deliver(subscription, body);
@@ -173,14 +168,16 @@ static void on_page(void *context, enum synk_status status, const struct synk_va
 
 static void fetch(struct synk_subscription *subscription)
 {
-    bool is_look = !subscription->is_started && subscription->starts_last;
     struct buf body = {0};
     pack_map(&body, 2 + (subscription->type_count > 0) + (subscription->unit != NULL) +
                         (subscription->run != NULL));
     pack_key(&body, "from");
-    pack_uint(&body, is_look ? 0 : subscription->position);
+    if (!subscription->is_started && subscription->starts_last)
+        pack_null(&body);
+    else
+        pack_uint(&body, subscription->position);
     pack_key(&body, "limit");
-    pack_uint(&body, is_look ? 1 : LIMIT_PAGE_ROWS);
+    pack_uint(&body, LIMIT_PAGE_ROWS);
     if (subscription->type_count) {
         pack_key(&body, "types");
         pack_array(&body, subscription->type_count);
@@ -259,9 +256,6 @@ enum synk_status synk_subscribe(struct synk_client *client, uint64_t from,
                                 void *context, struct synk_subscription **ret_subscription,
                                 struct synk_error *error)
 {
-    if (client->subscription_count >= CLIENT_SUBSCRIPTIONS)
-        return status_fail(error, SYNK_TOO_LARGE, "a client may have %d subscriptions",
-                           CLIENT_SUBSCRIPTIONS);
     enum synk_status status =
         filter ? call_check_reserved(filter->reserved,
                                      sizeof(filter->reserved) / sizeof(filter->reserved[0]),
@@ -269,11 +263,17 @@ enum synk_status synk_subscribe(struct synk_client *client, uint64_t from,
                : SYNK_OK;
     if (status)
         return status;
+    client_lock(client);
+    if (client->subscription_count >= CLIENT_SUBSCRIPTIONS) {
+        client_unlock(client);
+        return status_fail(error, SYNK_TOO_LARGE, "a client may have %d subscriptions",
+                           CLIENT_SUBSCRIPTIONS);
+    }
     struct synk_subscription *subscription = mem_zalloc(1, sizeof(*subscription));
     subscription->client = client;
     subscription->callback = callback;
     subscription->context = context;
-    subscription->starts_first = from == 0;
+    subscription->starts_first = from == 0 || from == UINT64_MAX;
     subscription->starts_last = from == UINT64_MAX;
     subscription->position = subscription->starts_last ? 0 : from;
     if (filter)
@@ -289,6 +289,7 @@ enum synk_status synk_subscribe(struct synk_client *client, uint64_t from,
     requests_flush(client);
     client_arm(client);
     *ret_subscription = subscription;
+    client_unlock(client);
     return SYNK_OK;
 }
 
@@ -297,10 +298,9 @@ void subscription_own(struct synk_subscription *subscription, void *owned)
     subscription->owned = owned;
 }
 
-void synk_unsubscribe(struct synk_subscription *subscription)
+/* Out of the list; freed now, or by the page that is being delivered. */
+static void end(struct synk_subscription *subscription)
 {
-    if (!subscription || subscription->is_closed)
-        return;
     struct synk_client *client = subscription->client;
     struct synk_subscription **link = &client->subscriptions;
     while (*link != subscription)
@@ -318,14 +318,31 @@ void synk_unsubscribe(struct synk_subscription *subscription)
         free_subscription(subscription);
 }
 
+void synk_unsubscribe(struct synk_subscription *subscription)
+{
+    if (!subscription)
+        return;
+    struct synk_client *client = subscription->client;
+    client_lock(client);
+    if (!subscription->is_closed)
+        end(subscription);
+    client_unlock(client);
+}
+
 uint64_t synk_subscription_position(const struct synk_subscription *subscription)
 {
-    return subscription->position;
+    client_lock(subscription->client);
+    uint64_t position = subscription->position;
+    client_unlock(subscription->client);
+    return position;
 }
 
 bool synk_subscription_is_current(const struct synk_subscription *subscription)
 {
-    return subscription->is_started && !subscription->is_delivering &&
-           subscription->position >= subscription->head &&
-           subscription->position >= subscription->client->link.head;
+    client_lock(subscription->client);
+    bool is_current = subscription->is_started && !subscription->is_delivering &&
+                      subscription->position >= subscription->head &&
+                      subscription->position >= subscription->client->link.head;
+    client_unlock(subscription->client);
+    return is_current;
 }

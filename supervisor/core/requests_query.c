@@ -2,6 +2,7 @@
 #include "supervisor/core/requests_query.h"
 
 #include "proto/pack.h"
+#include "proto/value.h"
 #include "supervisor/core/effects_write.h"
 #include "supervisor/core/hosts.h"
 #include "supervisor/core/registry.h"
@@ -343,7 +344,10 @@ void request_fetch(struct engine *engine, struct request *request)
     struct query *query = query_add(engine, QUERY_EVENTS);
     query->peer = request->peer;
     query->request = request->sequence;
-    query->from_event = (uint64_t)synk_value_int(synk_value_get(request->body, "from"), 0);
+    /* Without: from the end as it is now, so that what is asked for next is told. */
+    const struct synk_value *from = synk_value_get(request->body, "from");
+    query->from_event =
+        value_is_null(from) ? engine->last_event : (uint64_t)synk_value_int(from, 0);
     query->types = arena_copy(arena, buf_bytes(&names));
     query->unit = arena_copy(arena, body_text(request, "unit"));
     query->limit = page_limit(request);

@@ -9,6 +9,13 @@
  * synk_client_process. Connection: requests are kept and sent again, with their idempotency key,
  * until they are answered: a supervisor that restarts in between answers them once.
  *
+ * Threads: every call may be made from any thread, on one client or on several; a client costs a
+ * connection, so threads of one program may well share one. Callbacks run in whichever thread makes
+ * the turn, one at a time, and what is asked on other threads waits for them: a callback must not
+ * wait for another thread that uses the client. It may make any call, blocking ones too, but for
+ * synk_client_close, which is for the last one who uses the client. Lists, builders and documents
+ * belong to one thread at a time. After fork, a child opens its own client.
+ *
  * Growth: structs that a program fills end in `reserved`, which must be zero (as `= {0}` and
  * designated initializers leave it) and is what later fields are made of; a library that finds it
  * used by a newer program refuses with SYNK_UNSUPPORTED. Structs that the library hands out may
@@ -63,9 +70,12 @@ SYNK_API void synk_client_close(struct synk_client *client);
 SYNK_API int synk_client_fd(const struct synk_client *client);
 /* Does what is due: sends, receives, runs callbacks. Never blocks. */
 SYNK_API void synk_client_process(struct synk_client *client);
-/* Waits for the fd up to timeout_ms (-1 = for ever) and processes once. SYNK_TIMEOUT, or SYNK_OK.
- */
+/* Waits up to timeout_ms (-1 = for ever) until something was processed, by this thread or by
+ * another, or synk_client_wake was called. SYNK_TIMEOUT, or SYNK_OK. */
 SYNK_API enum synk_status synk_client_wait(struct synk_client *client, int timeout_ms);
+/* Makes the fd readable once, so that a loop on it and synk_client_wait come back. May be called
+ * from any thread and from signal handlers; takes no lock. */
+SYNK_API void synk_client_wake(struct synk_client *client);
 /* The directory that is used: for messages. */
 SYNK_API const char *synk_client_directory(const struct synk_client *client);
 
