@@ -11,6 +11,7 @@
 #include "client/client_internal.h"
 #include "proto/definition_file.h"
 #include "proto/pack.h"
+#include "proto/zone.h"
 
 enum {
     /* A document up to this size goes inside the request: half a frame leaves room for the rest. */
@@ -25,9 +26,13 @@ static enum synk_status load(const char *const *files, size_t count, struct defi
 {
     struct expression *expression = expression_new();
     struct expression_checker checker = expression_checker(expression);
+    struct calendar calendar;
+    calendar_init(&calendar);
+    checker.calendar = &calendar;
     enum synk_status status = SYNK_OK;
     for (size_t i = 0; i < count && !status; i++)
         status = definition_load_file(files[i], &checker, set, error);
+    calendar_fini(&calendar);
     expression_free(expression);
     return status;
 }

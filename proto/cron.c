@@ -440,3 +440,33 @@ static int64_t utc_offset_at(const void *context, int64_t utc_s, int64_t *ret_un
 }
 
 const struct zone_rules zone_utc = {NULL, utc_offset_at};
+
+static enum synk_status parse_utc(struct synk_bytes text, struct synk_bytes zone,
+                                  struct cron *ret_cron, struct synk_error *error)
+{
+    size_t size = zone.size > LIMIT_ZONE_NAME_BYTES ? LIMIT_ZONE_NAME_BYTES : zone.size;
+    if (zone.size && !bytes_equal(zone, bytes_str("UTC")))
+        return status_fail(error, SYNK_UNSUPPORTED, "time zone '%.*s': only UTC is known here",
+                           (int)size, (const char *)zone.data);
+    return cron_parse(text, ret_cron, error);
+}
+
+static enum synk_status check_utc(void *context, struct synk_bytes text, struct synk_bytes zone,
+                                  struct synk_error *error)
+{
+    struct cron cron;
+    (void)context;
+    return parse_utc(text, zone, &cron, error);
+}
+
+static enum synk_status next_utc(void *context, struct synk_bytes text, struct synk_bytes zone,
+                                 int64_t after_wall_ms, int64_t *ret_due_ms,
+                                 struct synk_error *error)
+{
+    struct cron cron;
+    (void)context;
+    enum synk_status status = parse_utc(text, zone, &cron, error);
+    return status ? status : cron_next(&cron, &zone_utc, after_wall_ms, ret_due_ms, error);
+}
+
+const struct calendar calendar_utc = {NULL, next_utc, check_utc};

@@ -69,5 +69,7 @@ struct calendar {
     enum synk_status (*check)(void *context, struct synk_bytes cron, struct synk_bytes zone,
                               struct synk_error *error);
 };
+/* The calendar of whoever has no time zones: UTC; others are SYNK_UNSUPPORTED. Pure. */
+extern const struct calendar calendar_utc;
 
 #endif

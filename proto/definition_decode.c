@@ -71,6 +71,10 @@ enum synk_status definition_decode(struct synk_bytes header, const struct synk_b
     struct definition_set set = {0};
     struct synk_error inner = {0};
     struct node unit;
+    /* A time zone that the system's database has lost since is the schedule's trouble, and no
+     * reason to lose the unit. */
+    struct expression_checker stored_checker = *checker;
+    stored_checker.calendar = NULL;
     enum synk_status status = read_records(header, workers, count, &arena, &unit, &inner);
     if (!status) {
         /* A whole process has its workers inside; a standalone worker has none. */
@@ -84,7 +88,7 @@ enum synk_status definition_decode(struct synk_bytes header, const struct synk_b
         document.keys = &key;
         document.items = &list;
         document.count = 1;
-        status = definition_validate(&document, NULL, NULL, checker, &set, &inner);
+        status = definition_validate(&document, NULL, NULL, &stored_checker, &set, &inner);
     }
     if (status)
         status = status_fail(error, SYNK_CORRUPT, "%s", inner.text);

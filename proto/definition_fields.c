@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "proto/cron.h"
 #include "proto/definition_internal.h"
 
 struct field;
@@ -223,25 +224,16 @@ static enum synk_status parse_meta(struct validation *v, const struct field *fie
     return SYNK_OK;
 }
 
-/* Five fields of legal characters; what they mean is the schedule's matter. */
 static enum synk_status parse_cron(struct validation *v, const struct field *field,
                                    const struct node *node, struct draft *draft)
 {
     enum synk_status status = parse_text(v, field, node, draft);
     if (status)
         return status;
-    unsigned fields = 0;
-    bool inside = false, legal = true;
-    for (const char *c = draft->unit.cron; *c; c++) {
-        bool blank = *c == ' ' || *c == '\t';
-        bool letter = (*c >= '0' && *c <= '9') || ((*c | 0x20) >= 'a' && (*c | 0x20) <= 'z');
-        legal = legal && (blank || letter || strchr("*/,-?", *c));
-        fields += !blank && !inside;
-        inside = !blank;
-    }
-    if (!legal || fields != 5)
-        return definition_fail_type(v, node, field->name,
-                                    "five fields: minute hour day month weekday");
+    struct cron cron;
+    struct synk_error inner = {0};
+    if (cron_parse(bytes_str(draft->unit.cron), &cron, &inner))
+        return definition_fail(v, node, inner.status, "%s", inner.text);
     return SYNK_OK;
 }
 
@@ -300,8 +292,9 @@ static const struct field fields[FIELD_COUNT] = {
                                NULL},
     [FIELD_INTERVAL_MS] = {"intervalMs", IN_UNIT, parse_ms, UNIT(interval_ms), 1, MS_MAX, NULL},
     [FIELD_MAX_RUNS] = {"maxRuns", IN_UNIT, parse_u64, UNIT(max_runs), 0, INT64_MAX, NULL},
-    [FIELD_CRON] = {"cron", IN_UNIT, parse_cron, UNIT(cron), 1, LINE, NULL},
-    [FIELD_TIME_ZONE] = {"timeZone", IN_UNIT, parse_text, UNIT(time_zone), 1, LINE, NULL},
+    [FIELD_CRON] = {"cron", IN_UNIT, parse_cron, UNIT(cron), 1, LIMIT_CRON_BYTES, NULL},
+    [FIELD_TIME_ZONE] = {"timeZone", IN_UNIT, parse_text, UNIT(time_zone), 1, LIMIT_ZONE_NAME_BYTES,
+                         NULL},
     [FIELD_CATCH_UP] = {"catchUp", IN_UNIT, parse_choice, UNIT(catch_up), CATCH_UP_ONE,
                         CATCH_UP_ALL, catch_up_choice},
     [FIELD_OVERLAP] = {"overlap", IN_UNIT, parse_choice, UNIT(overlap), OVERLAP_QUEUE,
@@ -388,6 +381,24 @@ enum synk_status definition_read_fields(struct validation *v, const struct node 
     return SYNK_OK;
 }
 
+/* Which fields of a schedule go together. */
+static enum synk_status check_schedule(struct validation *v, const struct draft *draft)
+{
+    const struct node *cron = draft->nodes[FIELD_CRON], *zone = draft->nodes[FIELD_TIME_ZONE];
+    if (cron && draft->nodes[FIELD_INTERVAL_MS])
+        return definition_fail(v, cron, SYNK_INVALID,
+                               "has both 'cron' and 'intervalMs': one schedule is enough");
+    if (zone && !cron)
+        return definition_fail(v, zone, SYNK_INVALID, "'timeZone' needs 'cron'");
+    const struct calendar *calendar = v->checker->calendar;
+    struct synk_error inner = {0};
+    if (zone && calendar &&
+        calendar->check(calendar->context, bytes_str(draft->unit.cron),
+                        bytes_str(draft->unit.time_zone), &inner))
+        return definition_fail(v, zone, inner.status, "%s", inner.text);
+    return SYNK_OK;
+}
+
 enum synk_status definition_parse_fields(struct validation *v, struct draft *draft)
 {
     draft->unit = (struct unit_options){.enabled = true};
@@ -405,5 +416,5 @@ enum synk_status definition_parse_fields(struct validation *v, struct draft *dra
     else if (draft->unit.run_on_interval && !draft->unit.interval_ms)
         return definition_fail(v, draft->nodes[FIELD_RUN_ON_INTERVAL], SYNK_INVALID,
                                "'runOnInterval' needs 'intervalMs'");
-    return SYNK_OK;
+    return check_schedule(v, draft);
 }

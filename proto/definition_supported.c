@@ -31,7 +31,6 @@ bool definition_is_supported(const struct definition *definition, struct unsuppo
 {
     const struct process_options *process = &definition->process;
     const struct unsupported cases[] = {
-        {definition->unit->cron ? "cron" : NULL, "use intervalMs", UINT32_MAX},
         {definition->is_graph && process->max_parallel ? "maxParallel" : NULL,
          "not where dependsOn is used", UINT32_MAX},
         {definition->is_graph && process->max_failures ? "maxFailures" : NULL,

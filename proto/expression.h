@@ -58,8 +58,11 @@ struct evaluator {
 };
 
 /* How the validator checks. */
+struct calendar;
 struct expression_checker {
     void *context;
+    /* Who knows the time zones, proto/cron.h; NULL = any name passes that could be one. */
+    const struct calendar *calendar;
     /* Compiles the source; fails with SYNK_INVALID naming the column. `! && || != =>` are named
      * with their Lua spelling. ret_uses is a set of enum expression_uses. */
     enum synk_status (*check)(void *context, struct synk_bytes source, unsigned *ret_uses,

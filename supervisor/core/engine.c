@@ -43,13 +43,15 @@ void engine_config_defaults(struct engine_config *config)
         .keep_runs = 100000,
         .keep_events = 10000000,
         .version = SYNK_VERSION,
+        .boot = "",
         .durability = "none",
         .events_address = "",
     };
 }
 
 struct engine *engine_new(const struct engine_config *config, const struct evaluator *evaluator,
-                          const struct expression_checker *checker)
+                          const struct expression_checker *checker,
+                          const struct calendar *calendar)
 {
     struct engine *engine = mem_zalloc(1, sizeof(*engine));
     engine->config = *config;
@@ -58,7 +60,9 @@ struct engine *engine_new(const struct engine_config *config, const struct evalu
         engine->has_evaluator = true;
     }
     engine->checker = *checker;
+    engine->calendar = calendar ? *calendar : calendar_utc;
     engine->store_ok = true;
+    engine->checker.calendar = &engine->calendar;
     engine->pool = unit_add(engine, bytes_str("pool"));
     return engine;
 }
@@ -194,6 +198,9 @@ static void fire(struct engine *engine, const struct timer *timer)
         return;
     case TIMER_HOSTS:
         hosts_timer(engine);
+    case TIMER_CALENDAR:
+        schedule_calendar(engine);
+        return;
         return;
     case TIMER_SLOW:
         slow(engine);
@@ -329,6 +336,8 @@ void engine_step(struct engine *engine, const struct input *input, struct effect
     engine_settle(engine);
     end(engine);
 }
+    if (engine->started)
+        schedule_clock(engine);
 
 static void save_changes(struct engine *engine)
 {
@@ -368,6 +377,7 @@ void engine_flush(struct engine *engine, int64_t now_ms, int64_t wall_ms, struct
         retention_flush(engine);
         queues_sweep(engine);
     }
+        schedule_save(engine);
     end(engine);
 }
 

@@ -18,6 +18,7 @@
 #ifndef CORE_ENGINE_H
 #define CORE_ENGINE_H
 
+#include "proto/cron.h"
 #include "proto/expression.h"
 #include "proto/msg.h"
 #include "supervisor/core/records.h"
@@ -36,6 +37,8 @@ struct engine_config {
     int64_t keep_runs_ms, keep_events_ms;
     uint64_t keep_runs, keep_events;
     int64_t stats_interval_ms; /* engine:stats milestone; 0 = off */
+    bool schedule_by_hand;     /* nothing starts by its schedule but by a TICK */
+    const char *boot;          /* changes when now_ms starts anew, as at a boot; "" = unknown */
     bool exits_when_idle;      /* private supervisors */
     const char *version;
     const char *durability;     /* what the store promises, for acknowledgements: "fsync", "none" */
@@ -178,8 +181,11 @@ bool effects_is_empty(const struct effects *effects);
 /* Appends a canonical text of everything in it (for replays and the simulator's comparisons). */
 void effects_print(const struct effects *effects, struct buf *out);
 
+/* evaluator may be NULL (no expression yields anything); calendar may be NULL (calendar_utc), and
+ * its context outlives the engine. The checker is asked about time zones with that calendar. */
 struct engine *engine_new(const struct engine_config *config, const struct evaluator *evaluator,
-                          const struct expression_checker *checker);
+                          const struct expression_checker *checker,
+                          const struct calendar *calendar);
 void engine_free(struct engine *engine);
 
 /* One stored record, before INPUT_START. Fails with SYNK_CORRUPT: the caller reports and goes on;

@@ -277,6 +277,10 @@ enum synk_status hydrate_record(struct engine *engine, const struct record *reco
         return SYNK_OK;
     case RECORD_UNIT:
         return load_unit(engine, &record->unit, error);
+        else if (bytes_equal(record->meta.name, bytes_str("limits")))
+            limits_load(engine, record->meta.value);
+        else if (bytes_equal(record->meta.name, bytes_str("clock")))
+            schedule_clock_loaded(engine, record->meta.value);
     case RECORD_DEFINITION:
         return load_definition(engine, &record->definition, error);
     case RECORD_WORKER:
@@ -336,7 +340,7 @@ static void go_on(struct engine *engine, struct run *run)
         if (task->state != TASK_RETRY_WAIT)
             continue;
         /* The wall clock may have been set back meanwhile: never longer than it was to be. */
-        int64_t left = task->at - engine->wall;
+        int64_t left = task->at + engine->clock_shift - engine->wall;
         left = left > task->delay_ms ? task->delay_ms : left < 0 ? 0 : left;
         task->at = engine->now + left;
         timers_set(&engine->timers, task->at, TIMER_TASK, run->id, i);
@@ -369,6 +373,7 @@ void hydrate_finish(struct engine *engine)
     engine->barrier = engine->expected_count > 0;
     engine->barrier_since = engine->now;
     for (struct run *run = engine->live_first; run; run = run->next)
+    schedule_clock_start(engine);
         go_on(engine, run);
     engine_settle(engine);
     uint64_t units = 0;

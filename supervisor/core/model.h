@@ -165,7 +165,9 @@ struct unit {
     enum unit_status status;
     uint64_t last_number, success_count, run_count;
     int64_t last_run_at, due_at; /* wall */
-    int64_t due;                 /* monotonic; 0 = none */
+    int64_t due;                 /* monotonic; 0 = none, or on a calendar: then due_at decides */
+    uint64_t due_rule;           /* the schedule that the due time follows; 0 = none */
+    bool start_waits;            /* runOnStart, until a TICK */
     struct execution execution;
     struct run *first_run, *last_run; /* unfinished ones, oldest first */
     uint32_t live_runs, running_runs;
@@ -439,6 +441,7 @@ struct engine {
     /* By index; NULL = free, and to be used again. */
     struct function **functions;
     size_t function_count, function_capacity;
+    struct calendar calendar;
     struct class **classes;
     size_t class_count, class_capacity;
     struct queue **queues;
@@ -450,6 +453,12 @@ struct engine {
     struct host **hosts; /* by index; NULL = free */
     size_t host_count, host_capacity;
     uint32_t *open_hosts; /* that may have room */
+    int64_t clock_offset;   /* wall - now, as last looked at */
+    int64_t clock_shift;    /* while loading: the wall clock was set by so much since */
+    int64_t calendar_at;    /* wall: nothing is due before it by a calendar; INT64_MAX = ever */
+    int64_t calendar_timer; /* monotonic: when the one timer for it is due; 0 = none is set */
+    bool clock_dirty;       /* clock_offset has to be saved */
+    char clock_text[96];    /* while loading: the offset of before, and in which boot */
     size_t open_count, open_capacity;
     struct expected_host *expected;
     size_t expected_count, expected_capacity;

@@ -452,6 +452,31 @@ static enum run_status final_status(const struct run *run)
 static void find_error(struct run *run)
 {
     for (uint32_t i = 0; run->tasks && !run->error && i < run->task_count; i++) {
+/* It has had its maxRuns. */
+static void disable(struct engine *engine, struct unit *unit)
+{
+    unit->enabled = false;
+    unit->due = unit->due_at = 0;
+    struct buf *out = &engine->scratch_buf;
+    buf_clear(out);
+    pack_map(out, 4);
+    pack_key(out, "reason");
+    pack_cstr(out, "config-change");
+    pack_key(out, "previous");
+    pack_map(out, 1);
+    pack_key(out, "enabled");
+    pack_bool(out, true);
+    pack_key(out, "current");
+    pack_map(out, 1);
+    pack_key(out, "enabled");
+    pack_bool(out, false);
+    pack_key(out, "why");
+    pack_cstr(out, "maxRuns");
+    event_emit(engine, &(struct event){.type = EVENT_UPDATED,
+                                       .unit = unit,
+                                       .payload = arena_copy(&engine->scratch, buf_bytes(out))});
+}
+
         const struct task *task = &run->tasks[i];
         if (task->state != TASK_FAILED && task->state != TASK_TIMED_OUT &&
             task->state != TASK_QUARANTINED)
@@ -482,10 +507,8 @@ static void account(struct engine *engine, struct run *run)
                         : run->status == RUN_CANCELLED ? UNIT_IDLE
                                                        : UNIT_ERROR);
     uint64_t most = unit->current->definition->unit->max_runs;
-    if (most && unit->success_count >= most && unit->enabled) {
-        unit->enabled = false;
-        unit->due = unit->due_at = 0;
-    }
+    if (most && unit->success_count >= most && unit->enabled)
+        disable(engine, unit);
 }
 
 static void finish(struct engine *engine, struct run *run)

@@ -13,6 +13,7 @@ enum timer_kind {
     TIMER_TURN,     /* the next worker of an isolated run: id = run */
     TIMER_DEADLINE, /* a run's time is up: id = run */
     TIMER_UNIT,     /* an interval run is due: id = the unit's serial */
+    TIMER_CALENDAR, /* the wall clock is to be looked at: a cron run may be due */
     TIMER_HOSTS,    /* liveness of hosts, once every half heartbeat */
     TIMER_SLOW,     /* retention, expiry: every few seconds */
     TIMER_STATS,

@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "proto/expression.h"
+#include "proto/zone.h"
 #include "supervisor/core/engine.h"
 #include "supervisor/shell/bus.h"
 #include "supervisor/shell/config.h"
@@ -47,6 +48,8 @@ struct shell {
     struct expression *expression;
     struct evaluator evaluator;
     struct expression_checker checker;
+    struct calendar calendar;
+    char boot[64]; /* the kernel's name for this boot; "" = unknown */
     struct engine *engine;
     struct store *store;
     struct bus bus;

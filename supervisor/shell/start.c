@@ -72,6 +72,16 @@ static void load_record(void *context, const struct record *record)
                  log_text("error", error.text));
 }
 
+static void read_boot(char *ret_boot, int size)
+{
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+    if (!file || !fgets(ret_boot, size, file))
+        ret_boot[0] = '\0'; /* then a clock that is set while nothing runs is taken for time */
+    ret_boot[strcspn(ret_boot, "\n")] = '\0';
+    if (file)
+        fclose(file);
+}
+
 static void new_engine(struct shell *shell)
 {
     const struct config *config = shell->config;
@@ -86,10 +96,13 @@ static void new_engine(struct shell *shell)
     engine.version = SYNK_VERSION;
     engine.durability = store_durability(shell->store);
     engine.events_address = shell->addresses[DIRECTORY_EVENTS];
+    engine.boot = shell->boot;
+    read_boot(shell->boot, sizeof(shell->boot));
     shell->expression = expression_new();
     shell->evaluator = expression_evaluator(shell->expression);
     shell->checker = expression_checker(shell->expression);
-    shell->engine = engine_new(&engine, &shell->evaluator, &shell->checker);
+    calendar_init(&shell->calendar);
+    shell->engine = engine_new(&engine, &shell->evaluator, &shell->checker, &shell->calendar);
 }
 
 static enum synk_status open_store(struct shell *shell, struct synk_error *error)
@@ -290,6 +303,7 @@ void shell_close(struct shell *shell)
         uv_loop_close(&shell->uv);
     }
     engine_free(shell->engine);
+    calendar_fini(&shell->calendar);
     expression_free(shell->expression);
     results_fini(&shell->results);
     for (int i = 0; i < 2; i++)

@@ -116,7 +116,6 @@ class CommandLine(SynkTest):
     def test_what_this_version_does_not_do_is_refused(self):
         self.up()
         cases = {
-            "cron": "workers: [{id: a, command: x, cron: '0 3 * * *'}]",
             "uses": "workers: [{id: a, command: x, uses: {db: 1}}]",
             "maxParallel": "processes: [{id: p, maxParallel: 2, workers: [{id: a, command: x},"
                            " {id: b, command: x, dependsOn: [a]}]}]",

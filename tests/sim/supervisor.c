@@ -448,7 +448,7 @@ void supervisor_start(struct world *world)
     supervisor->life++;
     supervisor->clock_offset = random_between(&world->random, 1000, 1000000000);
     supervisor->timer_at = INT64_MAX;
-    supervisor->engine = engine_new(&config, &world->evaluator, &world->checker);
+    supervisor->engine = engine_new(&config, &world->evaluator, &world->checker, NULL);
     for (int i = 0; i < 2; i++)
         effects_init(&supervisor->effects[i]);
     const struct record **records = vault_load(world, &count);

@@ -40,6 +40,7 @@ struct fixture {
     struct expression *expression;
     struct evaluator evaluator;
     struct expression_checker checker;
+    const struct calendar *calendar; /* NULL = UTC alone */
     struct effects effects;
     int64_t now, wall;
     uint32_t epoch;
@@ -377,7 +378,7 @@ static void fixture_input(struct fixture *f, struct input input)
 
 static void fixture_boot(struct fixture *f)
 {
-    f->engine = engine_new(&f->config, &f->evaluator, &f->checker);
+    f->engine = engine_new(&f->config, &f->evaluator, &f->checker, f->calendar);
     for (int kind = 0; kind <= RECORD_ATTEMPT; kind++)
         for (size_t i = 0; i < f->stored_count; i++)
             if ((int)f->stored[i].record.kind == kind)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/cron.h"
 #include "proto/limits.h"
 #include "proto/pack.h"
 #include "tests/support/unit.h"
@@ -122,8 +123,14 @@ static const struct {
     {"workers:\n- {id: w, run: x.y, catchUp: one}\n", SYNK_INVALID,
      "nightly.yaml:2: worker 'w': 'catchUp' must be one of once skip all, not the string 'one'"},
     {"workers:\n- {id: w, run: x.y, cron: '0 3 * *'}\n", SYNK_INVALID,
-     "nightly.yaml:2: worker 'w': 'cron' must be five fields: minute hour day month weekday, not "
-     "the string '0 3 * *'"},
+     "nightly.yaml:2: worker 'w': cron '0 3 * *' has fewer than five fields: minute, hour, day of "
+     "month, month, day of week; or write @hourly, @daily, @weekly, @monthly or @yearly"},
+    {"workers:\n- {id: w, run: x.y, cron: '@daily', intervalMs: 5m}\n", SYNK_INVALID,
+     "nightly.yaml:2: worker 'w': has both 'cron' and 'intervalMs': one schedule is enough"},
+    {"workers:\n- {id: w, run: x.y, intervalMs: 5m, timeZone: UTC}\n", SYNK_INVALID,
+     "nightly.yaml:2: worker 'w': 'timeZone' needs 'cron'"},
+    {"workers:\n- {id: w, run: x.y, cron: '@daily', timeZone: Mars}\n", SYNK_UNSUPPORTED,
+     "nightly.yaml:2: worker 'w': time zone 'Mars': only UTC is known here"},
     {"workers:\n- {id: w, run: x.y, status: running}\n", SYNK_INVALID,
      "nightly.yaml:2: worker 'w': 'status' must be idle or paused (other states come from runs), "
      "not the string 'running'"},
@@ -379,14 +386,13 @@ static void test_round_trips_whatever_is_legal(void)
                                               "onStart: a",
                                               "onComplete: [{emit: x}]",
                                               "onError: [{run: p/w}]",
-                                              "intervalMs: 1500",
                                               "maxRuns: 3",
-                                              "cron: '*/5 0 1-2 * MON'",
-                                              "timeZone: Europe/Berlin",
                                               "catchUp: all",
                                               "overlap: cancel",
                                               "runOnStart: true",
                                               "runOnMilestone: 'unit:x:completed'"};
+    static const char *const schedules[] = {"intervalMs: 1500",
+                                            "cron: '*/5 0 1-2 * MON'\n    timeZone: UTC"};
     static const char *const worker_fields[] = {"maxRetries: 7",
                                                 "retryDelayMs: attempt * 10",
                                                 "timeoutMs: 0",
@@ -418,9 +424,11 @@ static void test_round_trips_whatever_is_legal(void)
             buf_printf(&text, "    dependsOn: [{id: first, on: %s%s}]\n",
                        dependency_on_name((enum dependency_on)(rand() % 4)),
                        rand() % 2 ? ", condition: true" : "");
-        for (int i = 0; i < 16; i++)
+        for (size_t i = 0; i < sizeof(unit_fields) / sizeof(unit_fields[0]); i++)
             if (rand() % 3 == 0)
                 buf_printf(&text, "    %s\n", unit_fields[i]);
+        if (rand() % 2)
+            buf_printf(&text, "    %s\n", schedules[rand() % 2]);
         for (int i = 0; i < 10; i++)
             if (rand() % 3 == 0 && (i != 3 || !strstr((char *)text.data, "timeoutMs")))
                 buf_printf(&text, "    %s\n", worker_fields[i]);
@@ -632,6 +640,7 @@ int main(int argc, char **argv)
     };
     expression = expression_new();
     checker = expression_checker(expression);
+    checker.calendar = &calendar_utc;
     int code = unit_main(argc, argv, "definition", cases);
     expression_free(expression);
     return code;

@@ -30,7 +30,7 @@ static void init(struct bench *bench)
 {
     memset(bench, 0, sizeof(*bench));
     engine_config_defaults(&bench->config);
-    bench->engine = engine_new(&bench->config, &bench->evaluator, &bench->checker);
+    bench->engine = engine_new(&bench->config, &bench->evaluator, &bench->checker, NULL);
     effects_init(&bench->effects);
     bench->wall = 1700000000000;
     struct input input = {.kind = INPUT_START, .now_ms = 1000, .wall_ms = bench->wall, .epoch = 1};

@@ -10,6 +10,7 @@
 
 #include "proto/definition_file.h"
 #include "proto/value.h"
+#include "proto/zone.h"
 
 static uint32_t level_in_mode(const struct definition *unit, uint32_t index)
 {
@@ -117,6 +118,9 @@ int plan_file(const char *path, plan_print print, void *context)
 {
     struct expression *expression = expression_new();
     struct expression_checker checker = expression_checker(expression);
+    struct calendar calendar;
+    calendar_init(&calendar);
+    checker.calendar = &calendar;
     struct definition_set set = {0};
     struct synk_error error;
     int code = EXIT_DONE;
@@ -127,6 +131,7 @@ int plan_file(const char *path, plan_print print, void *context)
     for (size_t i = 0; i < set.count && !code; i++)
         code = show_unit(set.units[i], set.count == 1, print, context);
     definition_set_fini(&set);
+    calendar_fini(&calendar);
     expression_free(expression);
     return code;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "proto/definition_file.h"
+#include "proto/zone.h"
 #include "tools/synk/cli.h"
 #include "tools/synk/output.h"
 
@@ -137,8 +138,12 @@ int load_file(const char *file, struct definition_set *set)
 {
     struct expression *expression = expression_new();
     struct expression_checker checker = expression_checker(expression);
+    struct calendar calendar;
+    calendar_init(&calendar);
+    checker.calendar = &calendar;
     struct synk_error error;
     enum synk_status status = definition_load_file(file, &checker, set, &error);
+    calendar_fini(&calendar);
     expression_free(expression);
     return status ? fail_load(&error) : EXIT_DONE;
 }
