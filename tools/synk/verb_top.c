@@ -59,7 +59,7 @@ static void catch_signals(void)
 static SCREEN *open_screen(struct top *top)
 {
     const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
-    setlocale(LC_ALL, "");
+    setlocale(LC_CTYPE, ""); /* not LC_NUMERIC: JSON has points */
     top->is_utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
     tcgetattr(STDIN_FILENO, &terminal_before);
     SCREEN *screen = newterm(NULL, stdout, stdin);
