@@ -42,8 +42,8 @@ void engine_config_defaults(struct engine_config *config)
         .keep_events_ms = 30LL * 24 * 3600 * 1000,
         .keep_runs = 100000,
         .keep_events = 10000000,
-        .version = SYNK_VERSION,
         .boot = "",
+        .version = SYNK_VERSION,
         .durability = "none",
         .events_address = "",
     };
@@ -59,10 +59,10 @@ struct engine *engine_new(const struct engine_config *config, const struct evalu
         engine->evaluator = *evaluator;
         engine->has_evaluator = true;
     }
-    engine->checker = *checker;
     engine->calendar = calendar ? *calendar : calendar_utc;
-    engine->store_ok = true;
+    engine->checker = *checker;
     engine->checker.calendar = &engine->calendar;
+    engine->store_ok = true;
     engine->pool = unit_add(engine, bytes_str("pool"));
     return engine;
 }
@@ -196,11 +196,11 @@ static void fire(struct engine *engine, const struct timer *timer)
     case TIMER_UNIT:
         schedule_due(engine, timer->id);
         return;
-    case TIMER_HOSTS:
-        hosts_timer(engine);
     case TIMER_CALENDAR:
         schedule_calendar(engine);
         return;
+    case TIMER_HOSTS:
+        hosts_timer(engine);
         return;
     case TIMER_SLOW:
         slow(engine);
@@ -332,12 +332,12 @@ void engine_step(struct engine *engine, const struct input *input, struct effect
     if (engine->now - engine->last_step > 1000)
         hosts_restart_silence(engine);
     engine->last_step = engine->now;
+    if (engine->started)
+        schedule_clock(engine);
     handlers[input->kind](engine, input);
     engine_settle(engine);
     end(engine);
 }
-    if (engine->started)
-        schedule_clock(engine);
 
 static void save_changes(struct engine *engine)
 {
@@ -373,11 +373,11 @@ void engine_flush(struct engine *engine, int64_t now_ms, int64_t wall_ms, struct
             shutdown_begin(engine, 0, false);
         shutdown_check(engine);
         save_changes(engine);
+        schedule_save(engine);
         hosts_send_acks(engine);
         retention_flush(engine);
         queues_sweep(engine);
     }
-        schedule_save(engine);
     end(engine);
 }
 

@@ -274,13 +274,13 @@ enum synk_status hydrate_record(struct engine *engine, const struct record *reco
     case RECORD_META:
         if (bytes_equal(record->meta.name, bytes_str("last_run")))
             engine->last_run = engine->saved_last_run = parse_number(record->meta.value);
-        return SYNK_OK;
-    case RECORD_UNIT:
-        return load_unit(engine, &record->unit, error);
         else if (bytes_equal(record->meta.name, bytes_str("limits")))
             limits_load(engine, record->meta.value);
         else if (bytes_equal(record->meta.name, bytes_str("clock")))
             schedule_clock_loaded(engine, record->meta.value);
+        return SYNK_OK;
+    case RECORD_UNIT:
+        return load_unit(engine, &record->unit, error);
     case RECORD_DEFINITION:
         return load_definition(engine, &record->definition, error);
     case RECORD_WORKER:
@@ -369,11 +369,11 @@ void hydrate_finish(struct engine *engine)
         order_add(engine, ORDER_LOG, "version %u of '%s' is incomplete in the store: %u of %u",
                   loading->number, loading->unit, loading->have, loading->worker_count);
     hydrate_free(engine);
+    schedule_clock_start(engine);
     keys_start(engine);
     engine->barrier = engine->expected_count > 0;
     engine->barrier_since = engine->now;
     for (struct run *run = engine->live_first; run; run = run->next)
-    schedule_clock_start(engine);
         go_on(engine, run);
     engine_settle(engine);
     uint64_t units = 0;

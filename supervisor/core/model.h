@@ -417,6 +417,7 @@ struct engine {
     struct engine_config config;
     struct evaluator evaluator;
     struct expression_checker checker;
+    struct calendar calendar;
     bool has_evaluator;
     struct effects *effects; /* of the step under way */
     struct arena scratch;    /* until the end of the step */
@@ -428,6 +429,12 @@ struct engine {
     uint32_t epoch;
     uint64_t last_event, last_run, saved_last_run, last_token;
     struct timers timers;
+    int64_t clock_offset;   /* wall - now, as last looked at */
+    int64_t clock_shift;    /* while loading: the wall clock was set by so much since */
+    int64_t calendar_at;    /* wall: nothing is due before it by a calendar; INT64_MAX = ever */
+    int64_t calendar_timer; /* monotonic: when the one timer for it is due; 0 = none is set */
+    bool clock_dirty;       /* clock_offset has to be saved */
+    char clock_text[96];    /* while loading: the offset of before, and in which boot */
     struct index units_by_id, runs_by_id, runs_by_number, hosts_by_name, hosts_by_peer;
     struct index keys_by_text, peers_by_id, classes_by_hash, functions_by_name, queues_by_hash;
     struct unit **units; /* released ones too, until nothing needs them */
@@ -441,7 +448,6 @@ struct engine {
     /* By index; NULL = free, and to be used again. */
     struct function **functions;
     size_t function_count, function_capacity;
-    struct calendar calendar;
     struct class **classes;
     size_t class_count, class_capacity;
     struct queue **queues;
@@ -453,12 +459,6 @@ struct engine {
     struct host **hosts; /* by index; NULL = free */
     size_t host_count, host_capacity;
     uint32_t *open_hosts; /* that may have room */
-    int64_t clock_offset;   /* wall - now, as last looked at */
-    int64_t clock_shift;    /* while loading: the wall clock was set by so much since */
-    int64_t calendar_at;    /* wall: nothing is due before it by a calendar; INT64_MAX = ever */
-    int64_t calendar_timer; /* monotonic: when the one timer for it is due; 0 = none is set */
-    bool clock_dirty;       /* clock_offset has to be saved */
-    char clock_text[96];    /* while loading: the offset of before, and in which boot */
     size_t open_count, open_capacity;
     struct expected_host *expected;
     size_t expected_count, expected_capacity;

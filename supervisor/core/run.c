@@ -448,10 +448,6 @@ static enum run_status final_status(const struct run *run)
     return run->cancelling || run->counts[TASK_CANCELLED] ? RUN_CANCELLED : RUN_SUCCEEDED;
 }
 
-/* The run's error names its first failed worker. */
-static void find_error(struct run *run)
-{
-    for (uint32_t i = 0; run->tasks && !run->error && i < run->task_count; i++) {
 /* It has had its maxRuns. */
 static void disable(struct engine *engine, struct unit *unit)
 {
@@ -477,6 +473,10 @@ static void disable(struct engine *engine, struct unit *unit)
                                        .payload = arena_copy(&engine->scratch, buf_bytes(out))});
 }
 
+/* The run's error names its first failed worker. */
+static void find_error(struct run *run)
+{
+    for (uint32_t i = 0; run->tasks && !run->error && i < run->task_count; i++) {
         const struct task *task = &run->tasks[i];
         if (task->state != TASK_FAILED && task->state != TASK_TIMED_OUT &&
             task->state != TASK_QUARANTINED)
