@@ -274,8 +274,6 @@ enum synk_status hydrate_record(struct engine *engine, const struct record *reco
     case RECORD_META:
         if (bytes_equal(record->meta.name, bytes_str("last_run")))
             engine->last_run = engine->saved_last_run = parse_number(record->meta.value);
-        else if (bytes_equal(record->meta.name, bytes_str("limits")))
-            limits_load(engine, record->meta.value);
         else if (bytes_equal(record->meta.name, bytes_str("clock")))
             schedule_clock_loaded(engine, record->meta.value);
         return SYNK_OK;
