@@ -55,7 +55,7 @@ struct synk_client_options {
      * The requests are kept, and answered when it has. May be NULL. */
     void (*notice)(void *context, const char *text);
     void *notice_context;
-    uint64_t reserved[4];
+    uint64_t reserved[4]; /* zero; new fields come out of it */
 };
 
 /* Opens a client; connects in the background. Fails with SYNK_UNAVAILABLE where no supervisor runs
@@ -108,11 +108,11 @@ SYNK_API enum synk_status synk_call(struct synk_client *client, const char *type
  */
 struct synk_list;
 struct synk_list_filter {
-    const char *unit;   /* of runs: of this unit; NULL = any */
-    const char *status; /* as units and runs have it in PROTOCOL.md; NULL = any */
-    int64_t since_ms;   /* of runs: created at or after, ms since the epoch; 0 = any */
-    unsigned page;      /* items a page; 0 = as many as the supervisor gives */
-    uint64_t reserved[8];
+    const char *unit;     /* of runs: of this unit; NULL = any */
+    const char *status;   /* as units and runs have it in PROTOCOL.md; NULL = any */
+    int64_t since_ms;     /* of runs: created at or after, ms since the epoch; 0 = any */
+    unsigned page;        /* items a page; 0 = as many as the supervisor gives */
+    uint64_t reserved[8]; /* zero; new fields come out of it */
 };
 /* Lists `what` ("units", "runs", …: the list request of PROTOCOL.md). filter may be NULL; it is
  * copied. Does not block. */

@@ -21,7 +21,7 @@ struct synk_filter {
     const char *const *types; /* NULL = all */
     size_t type_count;
     const char *unit, *run; /* NULL = any; run: "UNIT#N" */
-    uint64_t reserved[4];
+    uint64_t reserved[4];   /* zero; new fields come out of it */
 };
 /* from: exclusive; 0 = from the first kept; UINT64_MAX = only what comes of now, whatever is asked
  * for on this client after this call included. filter may be NULL; it is copied. */

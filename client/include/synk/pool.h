@@ -21,8 +21,8 @@ struct synk_submission {
     unsigned max_retries;
     int64_t retry_delay_ms;
     int priority;
-    const char *key; /* as in struct synk_run_options */
-    uint64_t reserved[16];
+    const char *key;       /* as in struct synk_run_options */
+    uint64_t reserved[16]; /* zero; new fields come out of it */
 };
 /* ret_run (may be NULL): the submission's label, "pool#N", malloc'ed. Blocks until it is taken. */
 SYNK_API enum synk_status synk_submit(struct synk_client *client,

@@ -19,9 +19,9 @@ struct synk_run_options {
      * within 24 hours, is told of the first one. NULL = drawn, so that only this call's own
      * repetitions over a reconnect find the first. */
     const char *key;
-    const char *by;      /* who: told in the run's record; NULL = "client" */
-    const char *overlap; /* instead of the unit's: queue, skip, allow, cancel; NULL = the unit's */
-    uint64_t reserved[8];
+    const char *by;       /* who: told in the run's record; NULL = "client" */
+    const char *overlap;  /* instead of the unit's: queue, skip, allow, cancel; NULL = the unit's */
+    uint64_t reserved[8]; /* zero; new fields come out of it */
 };
 
 /* Starts a run. params: encoded, size 0 = none. ret_run (may be NULL): "UNIT#N", malloc'ed. */
@@ -73,11 +73,11 @@ SYNK_API enum synk_status synk_explain(struct synk_client *client, const char *r
 
 /* A piece of what an attempt wrote. */
 struct synk_log_range {
-    const char *worker; /* NULL where the run has one task */
-    unsigned attempt;   /* 0 = the last one */
-    int64_t offset;     /* bytes */
-    uint32_t max;       /* bytes; 0 = as many as the supervisor gives */
-    uint64_t reserved[4];
+    const char *worker;   /* NULL where the run has one task */
+    unsigned attempt;     /* 0 = the last one */
+    int64_t offset;       /* bytes */
+    uint32_t max;         /* bytes; 0 = as many as the supervisor gives */
+    uint64_t reserved[4]; /* zero; new fields come out of it */
 };
 /* ret_body: data, offset, size (of the whole), complete. range may be NULL. */
 SYNK_API enum synk_status synk_logs(struct synk_client *client, const char *run,
