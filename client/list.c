@@ -124,6 +124,10 @@ enum synk_status synk_list_open(struct synk_client *client, const char *what,
     call_put_string(list->body, "what", what);
     call_put_string(list->body, "unit", filter->unit);
     call_put_string(list->body, "status", filter->status);
+    call_put_string(list->body, "kind", filter->kind);
+    call_put_string(list->body, "worker", filter->worker);
+    if (filter->deep)
+        call_put_bool(list->body, "deep", true);
     if (filter->since_ms)
         call_put_int(list->body, "since", filter->since_ms);
     if (filter->page)
@@ -137,6 +141,13 @@ enum synk_status synk_list_units(struct synk_client *client, const struct synk_l
                                  struct synk_list **ret_list, struct synk_error *error)
 {
     return synk_list_open(client, "units", filter, ret_list, error);
+}
+
+enum synk_status synk_list_workers(struct synk_client *client, const char *unit, bool deep,
+                                   struct synk_list **ret_list, struct synk_error *error)
+{
+    struct synk_list_filter filter = {.unit = unit, .deep = deep};
+    return synk_list_open(client, "workers", &filter, ret_list, error);
 }
 
 enum synk_status synk_list_runs(struct synk_client *client, const struct synk_list_filter *filter,

@@ -194,6 +194,7 @@ static bool changes_something(uint16_t type)
     case MSG_PLAN:
     case MSG_LOGS:
     case MSG_STATS:
+    case MSG_SNAPSHOT:
         return false;
     default:
         return true;

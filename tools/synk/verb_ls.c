@@ -87,47 +87,64 @@ static void add_host(struct table *table, const struct synk_value *item)
     buf_fini(&tags);
 }
 
+static void add_worker(struct table *table, const struct synk_value *item)
+{
+    struct synk_bytes state = text_of(item, "state");
+    bool is_paused = synk_value_bool(synk_value_get(item, "paused"), false);
+    bool is_enabled = synk_value_bool(synk_value_get(item, "enabled"), true);
+    add_state(table, is_paused     ? bytes_str("paused")
+                     : !is_enabled ? bytes_str("disabled")
+                     : state.size  ? state
+                                   : bytes_str("idle"));
+    add_text(table, item, "function");
+    add_text(table, item, "worker");
+}
+
 static const char *const unit_headers[] = {"STATUS", "KIND", "RUNS", "LAST RUN", "DUE", "ID"};
 static const char *const run_headers[] = {"STATUS", "RUN",    "CREATED", "TOOK",
                                           "TASKS",  "FAILED", "BY",      "ERROR"};
 static const char *const host_headers[] = {"STATE",   "NAME",   "PID",       "SLOTS",
                                            "RUNNING", "QUEUED", "FUNCTIONS", "TAGS"};
+static const char *const worker_headers[] = {"STATE", "FUNCTION", "WORKER"};
 static const struct kind {
     const char *name;
     const char *const *headers;
     size_t columns;
     void (*add)(struct table *table, const struct synk_value *item);
 } kinds[] = {
-    {"units", unit_headers, 6, add_unit},
-    {"runs", run_headers, 8, add_run},
-    {"hosts", host_headers, 8, add_host},
+    {"units", unit_headers, 6, add_unit}, {"workers", worker_headers, 3, add_worker},
+    {"runs", run_headers, 8, add_run},    {"hosts", host_headers, 8, add_host},
     {"pool", run_headers, 8, add_run},
 };
 
 struct query {
-    const char *unit, *status;
+    const char *unit, *status, *kind, *worker;
     int64_t since_ms, limit; /* -1 = none */
 };
+
+static void put_text(struct buf *body, const char *key, const char *text)
+{
+    if (!text)
+        return;
+    pack_key(body, key);
+    pack_cstr(body, text);
+}
 
 /* One page above `cursor` (encoded; size 0 = from the start). */
 static int fetch(struct synk_client *client, const struct kind *kind, const struct query *query,
                  int64_t rows, struct synk_bytes cursor, struct synk_document **ret_page)
 {
     struct buf body = {0};
-    pack_map(&body, 2 + (query->unit != NULL) + (query->status != NULL) + (query->since_ms >= 0) +
-                        (cursor.size > 0));
+    pack_map(&body, 2 + (query->unit != NULL) + (query->status != NULL) + (query->kind != NULL) +
+                        (query->worker != NULL) + (query->since_ms >= 0) + (cursor.size > 0));
     pack_key(&body, "what");
     pack_cstr(&body, kind->name);
     pack_key(&body, "limit");
     pack_int(&body, rows);
-    if (query->unit) {
-        pack_key(&body, "unit");
-        pack_cstr(&body, query->unit);
-    }
-    if (query->status) {
-        pack_key(&body, "status");
-        pack_cstr(&body, query->status);
-    }
+    put_text(&body, "unit", query->unit);
+    put_text(&body, "status", query->status);
+    put_text(&body, "kind", query->kind);
+    put_text(&body, "worker", query->worker);
     if (query->since_ms >= 0) {
         pack_key(&body, "since");
         pack_int(&body, query->since_ms);
@@ -213,6 +230,7 @@ static int run(struct cli *cli, int argc, char **argv)
     const struct option options[] = {
         {"unit", OPTION_TEXT, &query.unit}, {"status", OPTION_TEXT, &query.status},
         {"since", OPTION_TEXT, &since},     {"limit", OPTION_NUMBER, &query.limit},
+        {"kind", OPTION_TEXT, &query.kind}, {"worker", OPTION_TEXT, &query.worker},
         {NULL, OPTION_FLAG, NULL},
     };
     int count = args_parse(cli, argc, argv, options, 0, 1);
@@ -226,23 +244,27 @@ static int run(struct cli *cli, int argc, char **argv)
     if (query.status && !is_status(what, query.status))
         return fail(EXIT_USAGE, "'%s' is not a status of %s: see 'synk ls --help'", query.status,
                     what);
+    if (strcmp(what, "workers") == 0 && !query.unit)
+        return fail(EXIT_USAGE, "the workers of which process? --unit names it");
     /* Runs can be very many: the latest are asked for. */
     if (query.limit < 0 && strcmp(what, "runs") == 0)
         query.limit = 50;
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         if (strcmp(kinds[i].name, what) == 0)
             return list(cli, &kinds[i], &query);
-    return fail(EXIT_USAGE, "cannot list '%s': units, runs, hosts or pool", what);
+    return fail(EXIT_USAGE, "cannot list '%s': units, workers, runs, hosts or pool", what);
 }
 
 const struct verb verb_ls = {
     .name = "ls",
-    .arguments = "[units|runs|hosts|pool] [--unit U] [--status S] [--since T] [--limit N]",
-    .summary = "List units, runs, worker hosts or pool submissions",
-    .help = "  --unit U    runs of this unit\n"
+    .arguments = "[units|workers|runs|hosts|pool] [--unit U] [--status S] [--since T] [--limit N]",
+    .summary = "List units, a process's workers, runs, worker hosts or pool submissions",
+    .help = "  --unit U    runs or workers of this unit\n"
             "  --status S  idle running error completed paused; runs: queued running succeeded\n"
             "              failed cancelled skipped\n"
             "  --since T   runs from then on: 2h (ago), 2026-01-31, 2026-01-31T12:00\n"
+            "  --kind K    units: worker or process\n"
+            "  --worker W  units: processes that have this worker\n"
             "  --limit N   at most N rows; of runs, 50 unless said otherwise\n\n"
             "With --json, an object a line; of hosts, with the names of their functions.\n",
     .run = run,

@@ -111,6 +111,9 @@ struct synk_list_filter {
     const char *unit;     /* of runs: of this unit; NULL = any */
     const char *status;   /* as units and runs have it in PROTOCOL.md; NULL = any */
     int64_t since_ms;     /* of runs: created at or after, ms since the epoch; 0 = any */
+    const char *kind;     /* of units: "worker" or "process"; NULL = any */
+    const char *worker;   /* of units: processes that have this worker; NULL = any */
+    bool deep;            /* of units and workers: with their definitions */
     unsigned page;        /* items a page; 0 = as many as the supervisor gives */
     uint64_t reserved[8]; /* zero; new fields come out of it */
 };
