@@ -148,10 +148,18 @@ static size_t name_columns_of(const struct synk_value *tasks)
     return columns < NAME_COLUMNS_MAX ? columns : NAME_COLUMNS_MAX;
 }
 
+/* No result, or that of a command that wrote nothing. */
+static bool is_silent(const struct synk_value *result)
+{
+    const struct synk_value *out = synk_value_get(result, "stdout");
+    return synk_value_kind(result) == SYNK_NULL ||
+           (out && synk_value_get(result, "exit") && synk_value_bytes(out).size == 0);
+}
+
 /* A command's output rather than the map around it. */
 static void print_result(const struct synk_value *result, size_t columns)
 {
-    if (synk_value_kind(result) == SYNK_NULL)
+    if (is_silent(result))
         return;
     const struct synk_value *out = synk_value_get(result, "stdout");
     if (out && synk_value_get(result, "exit")) {
@@ -279,7 +287,7 @@ static void print_task(const struct text_view *view, const struct synk_value *ta
     bool is_told = view->with_attempts && is_last_error(list, error);
     if (has_bar && reason.size) {
         print_block(reason, 4, width);
-    } else if (has_bar && !error.size && synk_value_kind(result) != SYNK_NULL) {
+    } else if (has_bar && !error.size && !is_silent(result)) {
         printf("    %s", style_on(STYLE_DIM));
         print_result(result, output_room(4) ? output_room(4) : RESULT_COLUMNS);
         printf("%s\n", style_off());

@@ -7,36 +7,29 @@
 #include "tools/synk/watch.h"
 
 /* `is_quiet`: the reply is not printed, for something else will be. */
-static int ask(const struct cli *cli, const char *type, struct buf *body, bool is_quiet,
-               struct synk_document **ret_reply)
+static int ask(const struct cli *cli, struct synk_client *client, const char *type,
+               struct buf *body, bool is_quiet, struct synk_document **ret_reply)
 {
-    struct synk_client *client = NULL;
-    int code = cli_open(cli, &client);
-    if (!code)
-        code = cli_call(client, type, body, ret_reply);
-    buf_fini(body);
-    synk_client_close(client);
+    int code = cli_call(client, type, body, ret_reply);
     if (!code && cli->json && !is_quiet)
         print_json(synk_document_root(*ret_reply));
     return code;
 }
 
-/* Until the run that the reply names has ended. */
-static int await(const struct cli *cli, const struct synk_value *reply)
+/* Until the run that the reply names has ended, with the events above `from`. */
+static int await(const struct cli *cli, struct synk_client *client, const struct synk_value *reply,
+                 uint64_t from)
 {
-    struct synk_client *client = NULL;
     char *run = synk_value_string_dup(synk_value_get(reply, "run"));
-    int code = run ? cli_open(cli, &client)
+    int code = run ? watch_show(cli, client, run, from)
                    : fail(EXIT_REFUSED, "the supervisor did not say which run it was");
-    if (!code)
-        code = watch_show(cli, client, run, UINT64_MAX);
-    synk_client_close(client);
     free(run);
     return code;
 }
 
 static int run_cancel(struct cli *cli, int argc, char **argv)
 {
+    struct synk_client *client = NULL;
     struct synk_document *reply = NULL;
     struct buf body = {0};
     if (args_parse(cli, argc, argv, NULL, 1, 1) < 0)
@@ -44,7 +37,9 @@ static int run_cancel(struct cli *cli, int argc, char **argv)
     pack_map(&body, 1);
     pack_key(&body, "run");
     pack_cstr(&body, argv[0]);
-    int code = ask(cli, "cancel", &body, false, &reply);
+    int code = cli_open(cli, &client);
+    if (!code)
+        code = ask(cli, client, "cancel", &body, false, &reply);
     if (!code && !cli->json) {
         const struct synk_value *root = synk_document_root(reply);
         print_text(text_of(root, "run"), 0);
@@ -54,14 +49,18 @@ static int run_cancel(struct cli *cli, int argc, char **argv)
         else
             printf(": %.*s\n", (int)status.size, (const char *)status.data);
     }
+    buf_fini(&body);
     synk_document_free(reply);
+    synk_client_close(client);
     return code;
 }
 
 static int run_retry(struct cli *cli, int argc, char **argv)
 {
+    struct synk_client *client = NULL;
     struct synk_document *reply = NULL;
     struct buf body = {0};
+    uint64_t head = 0;
     bool waits = false;
     const struct option options[] = {{"wait", OPTION_FLAG, &waits}, {NULL, OPTION_FLAG, NULL}};
     int count = args_parse(cli, argc, argv, options, 1, 100000);
@@ -76,7 +75,12 @@ static int run_retry(struct cli *cli, int argc, char **argv)
         for (int i = 1; i < count; i++)
             pack_cstr(&body, argv[i]);
     }
-    int code = ask(cli, "retry", &body, waits && cli->json, &reply);
+    int code = cli_open(cli, &client);
+    /* The events from before the retry on: a task may end before its answer is here. */
+    if (!code && waits && !cli->json)
+        code = watch_head(client, &head);
+    if (!code)
+        code = ask(cli, client, "retry", &body, waits && cli->json, &reply);
     if (!code && !cli->json) {
         const struct synk_value *root = synk_document_root(reply);
         long long tasks = synk_value_int(synk_value_get(root, "tasks"), 0);
@@ -85,8 +89,10 @@ static int run_retry(struct cli *cli, int argc, char **argv)
         fflush(stdout);
     }
     if (!code && waits)
-        code = await(cli, synk_document_root(reply));
+        code = await(cli, client, synk_document_root(reply), head);
+    buf_fini(&body);
     synk_document_free(reply);
+    synk_client_close(client);
     return code;
 }
 
