@@ -45,6 +45,16 @@ class Recovery(SynkTest):
         self.assertEqual(len(ends), 300)
         self.assertEqual(set(ends.values()), {1})
 
+    def test_up_right_after_a_kill_starts_another(self):
+        self.write("w.yaml", "workers: [{id: w, command: 'true'}]\n")
+        self.up(self.path("w.yaml"))
+        for _ in range(10):
+            killed = self.supervisor_pid()
+            os.kill(killed, signal.SIGKILL)  # it still holds its directory for a moment
+            self.synk("up", "--detach", self.path("w.yaml"))
+            self.assertNotEqual(self.supervisor_pid(), killed)
+        self.synk("run", "w", "--wait")
+
     def test_a_running_task_is_adopted(self):
         self.write("long.yaml", f"""
 workers:

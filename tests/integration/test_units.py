@@ -293,7 +293,7 @@ class Status(Unit):
         first = self.begin("p/a")
         self.end(first, "succeeded")
         self.complete("a")
-        refused = self.synk("run", "both", status=2)
+        refused = self.synk("run", "both", status=4)
         self.assertIn("'p'", refused.err)
         self.assertIn("'q'", refused.err)
         self.synk("run", "p/nobody", status=4)
@@ -375,7 +375,7 @@ class BadInput(Unit):
         run = self.begin("p")
         self.until_exists("a.on")
         for words, status, text in (
-                (["run", "p", "--payload", "{x"], 2, "payload"),
+                (["run", "p", "--payload", "{x"], 2, "not JSON"),
                 (["run", "p", "--slots", "3"], 2, "--local"),
                 (["run"], 2, "missing"),
                 (["wait", "p"], 4, "UNIT#N"),

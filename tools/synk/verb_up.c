@@ -67,14 +67,38 @@ static int stay(pid_t pid)
                 strsignal(WTERMSIG(status)));
 }
 
+/* Whether the one that has the directory is there to stay: a process that was just killed has it
+ * too, until it is gone. One that gives no answer for a second is busy, or was stopped. */
+static bool answers(const struct cli *cli, const struct directory *directory)
+{
+    enum { TRIES = 5, TRY_MS = 200 };
+    struct synk_client_options wanted = {
+        .directory = cli->directory, .timeout_ms = TRY_MS, .fail_fast = true};
+    enum synk_status status = SYNK_TIMEOUT;
+    for (int i = 0; i < TRIES && status == SYNK_TIMEOUT; i++) {
+        struct synk_client *client = NULL;
+        status = synk_client_open(&wanted, &client, NULL);
+        if (!status)
+            status = synk_stats(client, NULL, NULL);
+        synk_client_close(client);
+        if (!directory_supervisor_pid(directory, NULL))
+            return false;
+    }
+    return status != SYNK_UNAVAILABLE;
+}
+
 static int start(const struct cli *cli, const struct start_options *options, char **files,
                  int count, bool asks_hosts)
 {
     pid_t pid = 0;
     bool is_running = false;
+    int code;
     if (!options->is_detached)
         signals_catch();
-    int code = supervisor_start(options, &pid, &is_running);
+    do {
+        is_running = directory_supervisor_pid(options->directory, NULL);
+        code = is_running ? EXIT_DONE : supervisor_start(options, &pid, &is_running);
+    } while (is_running && !answers(cli, options->directory) && !signals_count());
     if (is_running)
         return apply_to_running(cli, options, files, count);
     if (code)
@@ -125,8 +149,6 @@ static int run(struct cli *cli, int argc, char **argv)
         goto out;
     if (directory_resolve(cli->directory, &directory, &error) != SYNK_OK)
         code = fail_error(&error);
-    else if (directory_supervisor_pid(&directory, NULL))
-        code = apply_to_running(cli, &options, argv, count);
     else
         code = start(cli, &options, argv, count,
                      options.slots != 0 && (plugin_dirs.count || hosts_matter(&set)));
