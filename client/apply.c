@@ -52,7 +52,13 @@ static void encode_kind(const struct definition_set *set, enum unit_kind kind, c
 
 static void encode(const struct definition_set *set, struct buf *out)
 {
-    pack_map(out, 2);
+    pack_map(out, 3);
+    pack_key(out, "limits");
+    pack_map(out, set->limit_count);
+    for (size_t i = 0; i < set->limit_count; i++) {
+        pack_cstr(out, set->limits[i].name);
+        pack_uint(out, set->limits[i].most);
+    }
     encode_kind(set, UNIT_PROCESS, "processes", out);
     encode_kind(set, UNIT_WORKER, "workers", out);
 }

@@ -83,7 +83,10 @@ void definition_set_fini(struct definition_set *set)
         return;
     for (size_t i = 0; i < set->count; i++)
         definition_unref(set->units[i]);
+    for (size_t i = 0; i < set->limit_count; i++)
+        free(set->limits[i].name);
     free(set->units);
+    free(set->limits);
     buf_fini(&set->warnings);
     *set = (struct definition_set){0};
 }

@@ -160,16 +160,25 @@ struct node {
     };
 };
 
+/* A named bound on what may be in progress at once, wherever it runs: what workers' `uses` name. */
+struct limit_def {
+    char *name;
+    uint32_t most;
+};
+
 /* Several units that are validated together: one apply. */
 struct definition_set {
     struct definition **units; /* one reference each */
     size_t count, capacity;
+    struct limit_def *limits;
+    size_t limit_count, limit_capacity;
     struct buf warnings; /* lines of text; empty = none */
 };
 void definition_set_fini(struct definition_set *set);
 
 /*
- * Validates one document ({processes, workers, defaults}) and appends its units to `set`. `source`
+ * Validates one document ({processes, workers, defaults, limits}) and appends its units and limits
+ * to `set`. Whether a limit that `uses` names exists is not decided here. `source`
  * names it in errors ("nightly.yaml"), and `directory` (absolute, NULL = leave) is what a relative
  * or absent `cwd` of a command is made absolute against. All the rules of docs/definition.md that
  * one document can decide: unknown fields (with the nearest known name), types, ids, duplicates (in

@@ -92,13 +92,15 @@ static enum synk_status read_document(const struct node *document, const char *s
                                       const struct expression_checker *checker,
                                       struct definition_set *set, struct synk_error *error)
 {
-    size_t count = set->count, warnings = set->warnings.size;
+    size_t count = set->count, limits = set->limit_count, warnings = set->warnings.size;
     enum synk_status status = definition_validate(document, source, directory, checker, set, error);
     for (size_t i = count; i < set->count && !status; i++)
         status = check_supported(set->units[i], document, source, error);
     if (status) {
         while (set->count > count)
             definition_unref(set->units[--set->count]);
+        while (set->limit_count > limits)
+            free(set->limits[--set->limit_count].name);
         set->warnings.size = warnings;
     }
     return status;

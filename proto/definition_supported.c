@@ -17,10 +17,7 @@ static bool worker_is_supported(const struct definition *definition, uint32_t in
 {
     const struct worker_def *worker = &definition->workers[index];
     *ret_what = (struct unsupported){.worker = index};
-    if (worker->worker->uses_count) {
-        ret_what->field = "uses";
-        ret_what->instead = "use slots, or maxParallel";
-    } else if (definition->kind == UNIT_PROCESS && schedule_of(worker->unit)) {
+    if (definition->kind == UNIT_PROCESS && schedule_of(worker->unit)) {
         ret_what->field = schedule_of(worker->unit);
         ret_what->instead = "give a schedule to the process, or to a worker of its own";
     }
@@ -29,18 +26,6 @@ static bool worker_is_supported(const struct definition *definition, uint32_t in
 
 bool definition_is_supported(const struct definition *definition, struct unsupported *ret_what)
 {
-    const struct process_options *process = &definition->process;
-    const struct unsupported cases[] = {
-        {definition->is_graph && process->max_parallel ? "maxParallel" : NULL,
-         "not where dependsOn is used", UINT32_MAX},
-        {definition->is_graph && process->max_failures ? "maxFailures" : NULL,
-         "not where dependsOn is used", UINT32_MAX},
-    };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-        if (cases[i].field) {
-            *ret_what = cases[i];
-            return false;
-        }
     for (uint32_t i = 0; i < definition->worker_count; i++)
         if (!worker_is_supported(definition, i, ret_what))
             return false;

@@ -258,9 +258,51 @@ static enum synk_status read_defaults(struct validation *v, const struct node *m
     return status;
 }
 
+static enum synk_status read_limit(struct validation *v, const struct node *key,
+                                   const struct node *amount)
+{
+    struct definition_set *set = v->set;
+    const char *name;
+    enum synk_status status = definition_parse_text(v, key, "limits", LIMIT_ID_BYTES, &name);
+    if (status)
+        return status;
+    if (amount->kind != NODE_INT || amount->integer < 1 || amount->integer > INT32_MAX)
+        return definition_fail_type(v, amount, name, "a positive integer");
+    for (size_t i = 0; i < set->limit_count; i++)
+        if (strcmp(set->limits[i].name, name) == 0)
+            return set->limits[i].most == (uint32_t)amount->integer
+                       ? SYNK_OK
+                       : definition_fail(v, amount, SYNK_INVALID,
+                                         "limit '%s' is %u in another file", name,
+                                         set->limits[i].most);
+    set->limits = mem_grow(set->limits, &set->limit_capacity, set->limit_count + 1,
+                           sizeof(*set->limits));
+    set->limits[set->limit_count++] =
+        (struct limit_def){mem_strdup(name), (uint32_t)amount->integer};
+    return SYNK_OK;
+}
+
+static enum synk_status read_limits(struct validation *v, const struct node *map)
+{
+    if (!map || map->kind == NODE_NULL)
+        return SYNK_OK;
+    v->process = (struct place){"section", "limits", 0, bytes_str("limits")};
+    if (map->kind != NODE_MAP)
+        return definition_fail_type(v, map, "limits", "a map of names to amounts");
+    if (map->count > LIMIT_NAMED_LIMITS)
+        return definition_fail(v, map, SYNK_TOO_LARGE, "has %u limits, more than %d", map->count,
+                               LIMIT_NAMED_LIMITS);
+    enum synk_status status = SYNK_OK;
+    for (uint32_t i = 0; i < map->count && !status; i++)
+        status = read_limit(v, &map->keys[i], &map->items[i]);
+    arena_clear(&v->scratch);
+    v->process = (struct place){0};
+    return status;
+}
+
 static enum synk_status validate_document(struct validation *v, const struct node *document)
 {
-    static const char *const keys[] = {"processes", "workers", "defaults", NULL};
+    static const char *const keys[] = {"processes", "workers", "defaults", "limits", NULL};
     if (document->kind != NODE_MAP)
         return definition_fail(v, document, SYNK_INVALID,
                                "a definition is a map with 'processes' or 'workers'");
@@ -273,10 +315,13 @@ static enum synk_status validate_document(struct validation *v, const struct nod
     }
     const struct node *processes = definition_node_get(document, "processes");
     const struct node *workers = definition_node_get(document, "workers");
-    if (!processes && !workers)
+    const struct node *limits = definition_node_get(document, "limits");
+    if (!processes && !workers && !limits)
         return definition_fail(v, document, SYNK_INVALID,
                                "a definition is a map with 'processes' or 'workers'");
     enum synk_status status = read_defaults(v, definition_node_get(document, "defaults"));
+    if (!status)
+        status = read_limits(v, limits);
     if (!status)
         status = validate_list(v, processes, UNIT_PROCESS);
     if (!status)
@@ -289,7 +334,7 @@ enum synk_status definition_validate(const struct node *document, const char *so
                                      const struct expression_checker *checker,
                                      struct definition_set *set, struct synk_error *error)
 {
-    size_t count = set->count, warnings = set->warnings.size;
+    size_t count = set->count, limits = set->limit_count, warnings = set->warnings.size;
     struct validation v = {
         .source = source, .directory = directory, .checker = checker, .set = set, .error = error};
     for (size_t i = 0; i < count; i++)
@@ -299,6 +344,8 @@ enum synk_status definition_validate(const struct node *document, const char *so
         definition_unref(v.definition);
         while (set->count > count)
             definition_unref(set->units[--set->count]);
+        while (set->limit_count > limits)
+            free(set->limits[--set->limit_count].name);
         set->warnings.size = warnings;
     }
     id_table_fini(&v.unit_ids);

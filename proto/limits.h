@@ -30,6 +30,8 @@ enum {
     LIMIT_UPLOADS = 16,
     /* Workers of one process. */
     LIMIT_WORKERS = 2000000,
+    /* Named limits: a table that is looked through by name. */
+    LIMIT_NAMED_LIMITS = 1000,
     /* Tasks of one pool submission. */
     LIMIT_POOL_TASKS = 2000000,
     /* Unfinished tasks in memory: 300 bytes each, 3 GB. Past it submissions are `busy`. */
@@ -38,6 +40,8 @@ enum {
     LIMIT_CRON_BYTES = 512,
     /* A time zone's name: the longest has 32 bytes. */
     LIMIT_ZONE_NAME_BYTES = 64,
+    /* A milestone's name: a topic that people write and read. */
+    LIMIT_MILESTONE_BYTES = 256,
     LIMIT_EXPRESSION_BYTES = 4096,
     LIMIT_EXPRESSION_MEMORY_BYTES = 1 << 20,
     LIMIT_EXPRESSION_INSTRUCTIONS = 100000,

@@ -33,7 +33,8 @@ static void check_task(const struct engine *engine, const struct run *run, uint3
         uint32_t waiting = 0;
         for (uint32_t d = 0; d < worker->depends_on_count; d++)
             waiting += !task_state_is_final(run->tasks[worker->depends_on[d].parent].state);
-        must(task->waiting == waiting && waiting > 0, "a pending task waits for parents");
+        must(task->waiting == waiting && (waiting > 0 || (task->flags & TASK_IN_TURN)),
+             "a pending task waits for parents, or for its turn");
     }
 }
 
@@ -74,16 +75,34 @@ static void check_run(const struct engine *engine, const struct run *run,
 static void check_host(const struct engine *engine, const struct host *host)
 {
     uint64_t used = 0, expected = 0;
+    uint32_t wide = 0;
     for (size_t i = 0; i < host->flight_count; i++) {
         const struct task *task = &host->flight[i].run->tasks[host->flight[i].task];
         must(task->host == host->index && task->position == i, "flight refers back");
         used += task->slots;
         expected += task->cost_us;
+        wide += task->slots > 1;
     }
-    must(used == host->used && expected == host->expected_us, "a host's load");
+    must(used == host->used && expected == host->expected_us && wide == host->wide,
+         "a host's load");
     must(host->state != HOST_LOST || !host->flight_count, "a lost host has nothing");
     must(!host->synced || host->connected, "synced hosts are connected");
     (void)engine;
+}
+
+static void check_limit(const struct engine *engine, const struct limit *limit)
+{
+    uint64_t used = 0;
+    for (size_t h = 0; h < engine->host_count; h++) {
+        const struct host *host = engine->hosts[h];
+        for (size_t i = 0; host && i < host->flight_count; i++) {
+            const struct task *task = &host->flight[i].run->tasks[host->flight[i].task];
+            const struct queue *queue = task->holds ? engine->queues[task->holds - 1] : NULL;
+            for (uint32_t u = 0; queue && u < queue->use_count; u++)
+                used += queue->uses[u].limit == limit ? queue->uses[u].amount : 0;
+        }
+    }
+    must(used == limit->used, "what is used of a limit");
 }
 
 void engine_check(const struct engine *engine)
@@ -101,6 +120,8 @@ void engine_check(const struct engine *engine)
     must(counts.ready_tasks == engine->counts.ready_tasks, "ready tasks");
     must(counts.dispatched_tasks == engine->counts.dispatched_tasks, "dispatched tasks");
     must(counts.retry_wait_tasks == engine->counts.retry_wait_tasks, "waiting tasks");
+    for (size_t i = 0; i < engine->limit_count; i++)
+        check_limit(engine, engine->limits[i]);
     for (size_t i = 0; i < engine->queue_count; i++) {
         if (!engine->queues[i])
             continue;

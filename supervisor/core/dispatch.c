@@ -4,7 +4,9 @@
  * Ready tasks wait in queues, one for each class (function and tags), priority and width; within a
  * queue the runs' lanes take turns. A host is given tasks while it has a free slot, and beyond that
  * while the work expected to be queued there is below CREDIT_US for each slot; of a function that
- * was never measured there is no more than one for each slot. Only hosts that gained room since
+ * was never measured there is no more than one for each slot. Where an attempt takes several slots
+ * nothing is queued behind: what a host then has never exceeds its slots. Queues that use named
+ * limits have turns of their own (see limits.c). Only hosts that gained room since
  * they were last full are looked at (open_hosts), so a flush costs what changed, not what exists.
  */
 #include "supervisor/core/dispatch.h"
@@ -12,6 +14,7 @@
 #include <stdlib.h>
 
 #include "supervisor/core/encode.h"
+#include "supervisor/core/limits.h"
 #include "supervisor/core/queues.h"
 #include "supervisor/core/task.h"
 
@@ -130,7 +133,7 @@ static uint32_t room(const struct host *host, const struct queue *queue, uint32_
     if (!host->flight_count && !fits)
         fits = 1;
     uint64_t budget = (uint64_t)host->slots * CREDIT_US;
-    if (average_us && host->expected_us < budget) {
+    if (average_us && host->expected_us < budget && queue->slots == 1 && !host->wide) {
         uint64_t more = (budget - host->expected_us) / average_us;
         if (more > fits)
             fits = more > most ? most : (uint32_t)more;
@@ -166,7 +169,7 @@ static void hand_out(struct engine *engine, struct queue *queue, struct host *ho
     if (t->flags & TASK_DOUBTED) {
         /* A host that was given up may have an attempt of an earlier epoch. From here on it is
          * stale, in the next life of the supervisor too: the record's epoch says so. */
-        t->flags &= (uint8_t)~TASK_DOUBTED;
+        t->flags &= (uint16_t)~TASK_DOUBTED;
         task_record_add(engine, run, task);
     }
     t->attempts++;
@@ -189,8 +192,12 @@ static int by_load(const void *a, const void *b)
     return x->host->index < y->host->index ? -1 : x->host->index > y->host->index;
 }
 
-static void assign_queue(struct engine *engine, struct queue *queue)
+/* At most `most` tasks of the queue go to hosts; *ret_wanted: whether a host would take one.
+ * Returns how many went. */
+static uint64_t assign_queue(struct engine *engine, struct queue *queue, uint64_t most,
+                             bool *ret_wanted)
 {
+    uint64_t given = 0;
     struct candidate *hosts =
         arena_alloc(&engine->scratch, (engine->open_count + 1) * sizeof(*hosts));
     size_t count = 0;
@@ -200,19 +207,71 @@ static void assign_queue(struct engine *engine, struct queue *queue)
         if (host_offers(engine, host, queue->class) && room(host, queue, function->average_us, 1))
             hosts[count++] = (struct candidate){host, (uint64_t)host->used * 1024 / host->slots};
     }
+    *ret_wanted = count != 0;
     qsort(hosts, count, sizeof(*hosts), by_load);
     /* Free slots are filled one by one, least loaded host first; what is queued behind them goes in
      * pieces. */
-    for (size_t left = count; queue->first && left;) {
+    for (size_t left = count; queue->first && left && given < most;) {
         left = 0;
-        for (size_t i = 0; i < count && queue->first; i++) {
+        for (size_t i = 0; i < count && queue->first && given < most; i++) {
             struct host *host = hosts[i].host;
             uint32_t piece = host->used + queue->slots <= host->slots ? 1 : TURN_TASKS;
+            if (piece > most - given)
+                piece = (uint32_t)(most - given);
             uint32_t n = room(host, queue, function->average_us, piece);
             left += n != 0;
-            for (; n && queue->first; n--)
+            for (; n && queue->first; n--, given++)
                 hand_out(engine, queue, host);
         }
+    }
+    return given;
+}
+
+static int by_turn(const void *a, const void *b)
+{
+    const struct queue *x = *(struct queue *const *)a, *y = *(struct queue *const *)b;
+    if (x->served != y->served)
+        return x->served < y->served ? -1 : 1;
+    return x->index < y->index ? -1 : x->index > y->index;
+}
+
+/* One turn of a queue that uses limits; false: it has no other in this round. */
+static bool take_turn(struct engine *engine, struct queue *queue, bool is_alone)
+{
+    if (!queue->first)
+        return false;
+    bool wanted;
+    uint64_t may_go = limits_room(engine, queue);
+    uint64_t given = assign_queue(engine, queue, is_alone || !may_go ? may_go : 1, &wanted);
+    if (!may_go && wanted)
+        limits_close(engine, queue);
+    if (given)
+        queue->served = ++engine->servings;
+    return given && queue->first;
+}
+
+/* The queues of the first one's priority that use limits, from there on. */
+static void assign_limited(struct engine *engine, size_t first)
+{
+    int32_t priority = engine->queues[engine->queue_order[first]]->priority;
+    struct queue **queues =
+        arena_alloc(&engine->scratch, engine->limited_queues * sizeof(struct queue *));
+    size_t count = 0;
+    for (size_t i = first; i < engine->live_queues; i++) {
+        struct queue *queue = engine->queues[engine->queue_order[i]];
+        if (queue->priority != priority)
+            break;
+        if (queue->use_count && queue->first)
+            queues[count++] = queue;
+    }
+    qsort(queues, count, sizeof(struct queue *), by_turn);
+    while (count) {
+        size_t kept = 0;
+        bool is_alone = count == 1;
+        for (size_t i = 0; i < count; i++)
+            if (take_turn(engine, queues[i], is_alone))
+                queues[kept++] = queues[i];
+        count = kept;
     }
 }
 
@@ -231,10 +290,21 @@ void dispatch_assign(struct engine *engine)
     }
     engine->open_count = kept;
     /* By index: encoding may fail a task, which may ready others and add queues' lanes. */
+    bool has_limited = false; /* those of `priority` have had their turns */
+    int32_t priority = 0;
+    bool wanted;
+    engine->round++;
     for (size_t i = 0; i < engine->live_queues && engine->open_count; i++) {
         struct queue *queue = engine->queues[engine->queue_order[i]];
-        if (queue->first)
-            assign_queue(engine, queue);
+        if (!queue->first || (queue->use_count && has_limited && priority == queue->priority))
+            continue;
+        if (!queue->use_count) {
+            assign_queue(engine, queue, UINT64_MAX, &wanted);
+            continue;
+        }
+        has_limited = true;
+        priority = queue->priority;
+        assign_limited(engine, i);
     }
     for (size_t i = 0; i < engine->open_count; i++)
         outbox_close(engine, engine->hosts[engine->open_hosts[i]]);

@@ -133,6 +133,11 @@ static void print_run(struct buf *out, const struct run_record *r)
     print_number(out, "version", r->version);
     print_bytes(out, "status", bytes_str(run_status_name(r->status)));
     print_number(out, "cancelling", r->cancelling);
+    print_number(out, "own_priority", r->has_priority);
+    print_number(out, "priority", r->priority);
+    if (r->name.size)
+        print_bytes(out, "name", r->name);
+    print_number(out, "paused", r->paused);
     print_number(out, "tasks", r->task_count);
     print_bytes(out, "by", r->by);
     print_bytes(out, "params", r->params);

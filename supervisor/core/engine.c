@@ -13,6 +13,7 @@
 #include "supervisor/core/hosts.h"
 #include "supervisor/core/hydrate.h"
 #include "supervisor/core/keys.h"
+#include "supervisor/core/limits.h"
 #include "supervisor/core/local_host.h"
 #include "supervisor/core/logs.h"
 #include "supervisor/core/model.h"
@@ -91,6 +92,7 @@ static void free_clients(struct engine *engine)
 static void free_scheduling(struct engine *engine)
 {
     queues_free(engine);
+    limits_free(engine);
     for (size_t i = 0; i < engine->host_count; i++)
         host_free(engine->hosts[i]);
     for (size_t i = 0; i < engine->expected_count; i++)
@@ -289,9 +291,11 @@ void engine_settle(struct engine *engine)
     for (;;) {
         if (engine->work_first < engine->work_count) {
             struct work work = engine->work[engine->work_first++];
-            work.run->tasks[work.task].flags &= (uint8_t)~TASK_JUST_ENDED;
-            if (run_is_graph(work.run))
+            work.run->tasks[work.task].flags &= (uint16_t)~TASK_JUST_ENDED;
+            if (run_is_graph(work.run)) {
+                run_heed_failures(engine, work.run);
                 graph_propagate(engine, work.run, work.task);
+            }
             else
                 run_advance(engine, work.run);
         } else if (engine->check_first < engine->check_count) {

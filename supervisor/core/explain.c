@@ -7,6 +7,7 @@
 #include "proto/limits.h"
 #include "proto/nearest.h"
 #include "proto/pack.h"
+#include "supervisor/core/limits.h"
 #include "supervisor/core/logs.h"
 #include "supervisor/core/offers.h"
 #include "supervisor/core/queues.h"
@@ -43,6 +44,10 @@ static void explain_pending(struct engine *engine, const struct run *run, uint32
             buf_printf(out, "waits for its turn (maxParallel)");
             return;
         }
+    }
+    if (run->tasks[task].flags & TASK_IN_TURN) {
+        buf_printf(out, "waits for its turn (maxParallel)");
+        return;
     }
     const struct definition *definition = run->version->definition;
     const struct worker_def *worker = &definition->workers[task];
@@ -102,6 +107,8 @@ static bool explain_ready(struct engine *engine, struct run *run, uint32_t task,
         bool any_host;
         if (!offers_any(engine, bytes_str(function), &any_host))
             offers_append_reason(engine, bytes_str(function), out);
+    } else if (limits_explain(engine, lane->queue, out)) {
+        return false;
     } else if (offering == 1) {
         buf_printf(out, "the host that offers '%s' is full (%llu ready tasks in the queue)",
                    function, (unsigned long long)lane->queue->ready);

@@ -3,7 +3,9 @@
  * each worker's result is needed for, and the rules of what a final parent means to its children.
  *
  * A child waits for all its parents to be final, and is skipped as soon as one edge is not
- * satisfied. Consequences go through the engine's work list, never through recursion: a chain of a
+ * satisfied. Where the process has maxParallel, what its parents allow may have to wait for its turn:
+ * it stays pending, with nothing left to wait for, in the run's list of such tasks (TASK_IN_TURN),
+ * the first to come there being the first to go. Consequences go through the engine's work list, never through recursion: a chain of a
  * million skips is a loop.
  */
 #include "supervisor/core/graph.h"
@@ -11,6 +13,7 @@
 #include <stdlib.h>
 
 #include "supervisor/core/queues.h"
+#include "supervisor/core/run_modes.h"
 #include "supervisor/core/task.h"
 
 static void build_edges(struct version *version)
@@ -149,7 +152,6 @@ static void map_forward(struct version *version, const struct version *current)
 const struct worker_def *version_settings(struct engine *engine, struct run *run, uint32_t task,
                                           uint32_t *ret_queue)
 {
-    (void)engine;
     struct version *version = run->version;
     uint32_t worker = run_worker(run, task);
     struct version *current = run->unit->current;
@@ -161,7 +163,10 @@ const struct worker_def *version_settings(struct engine *engine, struct run *run
             version = current;
         }
     }
-    *ret_queue = version->queues[worker]->index;
+    const struct queue *queue = version->queues[worker];
+    if (run->has_priority && run->priority != queue->priority)
+        queue = queue_with_priority(engine, queue, run->priority);
+    *ret_queue = queue->index;
     return &version->definition->workers[worker];
 }
 
@@ -242,13 +247,62 @@ static bool edge_allows(struct engine *engine, struct run *run, uint32_t child, 
     return value;
 }
 
+static void enter_turn(struct run *run, uint32_t task)
+{
+    struct task *t = &run->tasks[task];
+    t->flags |= TASK_IN_TURN;
+    t->next = NONE;
+    t->previous = run->turn_count ? run->turn_tail : NONE;
+    *(run->turn_count ? &run->tasks[run->turn_tail].next : &run->turn_head) = task;
+    run->turn_tail = task;
+    run->turn_count++;
+}
+
+void graph_leave_turn(struct run *run, uint32_t task)
+{
+    struct task *t = &run->tasks[task];
+    assert(t->flags & TASK_IN_TURN);
+    t->flags &= (uint16_t)~TASK_IN_TURN;
+    *(t->previous == NONE ? &run->turn_head : &run->tasks[t->previous].next) = t->next;
+    *(t->next == NONE ? &run->turn_tail : &run->tasks[t->next].previous) = t->previous;
+    run->turn_count--;
+}
+
+/* Whether a pending task that its parents allow may run at all; where not, it has been ended. */
+static bool may_run(struct engine *engine, struct run *run, uint32_t task)
+{
+    const struct worker_def *worker = &run->version->definition->workers[task];
+    if (!worker->unit->enabled)
+        task_end(engine, run, task, TASK_SKIPPED, "'%s' is disabled", task_worker_id(run, task));
+    else if (run->stopped && !run_is_clean_up(worker))
+        task_end(engine, run, task, TASK_SKIPPED, "%s", RUN_STOPPED_TEXT);
+    else
+        return true;
+    return false;
+}
+
 /* A pending task whose parents are all final and satisfied. */
 static void allow(struct engine *engine, struct run *run, uint32_t task)
 {
-    if (run->version->definition->workers[task].unit->enabled)
+    if (!may_run(engine, run, task))
+        return;
+    if (!run->turn_count && run_active(run) < run_max_parallel(run))
         task_ready(engine, run, task);
     else
-        task_end(engine, run, task, TASK_SKIPPED, "'%s' is disabled", task_worker_id(run, task));
+        enter_turn(run, task);
+}
+
+void graph_advance(struct engine *engine, struct run *run)
+{
+    uint32_t next;
+    for (uint32_t task = run->turn_count ? run->turn_head : NONE; task != NONE; task = next) {
+        bool has_room = run_active(run) < run_max_parallel(run);
+        if (!has_room && !run->stopped)
+            return;
+        next = run->tasks[task].next;
+        if (may_run(engine, run, task) && has_room)
+            task_ready(engine, run, task);
+    }
 }
 
 void graph_propagate(struct engine *engine, struct run *run, uint32_t task)
@@ -267,6 +321,8 @@ void graph_propagate(struct engine *engine, struct run *run, uint32_t task)
         if (--to->waiting == 0)
             allow(engine, run, child);
     }
+    if (run->turn_count)
+        graph_advance(engine, run);
 }
 
 void graph_recompute(struct engine *engine, struct run *run)

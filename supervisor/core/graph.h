@@ -18,5 +18,9 @@ const struct worker_def *version_settings(struct engine *engine, struct run *run
 void graph_propagate(struct engine *engine, struct run *run, uint32_t task);
 /* Counts what pending tasks wait for, from the states of their parents; readies or skips them. */
 void graph_recompute(struct engine *engine, struct run *run);
+/* Gives their turn to tasks that only maxParallel held back, as many as it allows now. */
+void graph_advance(struct engine *engine, struct run *run);
+/* Out of the list of those. */
+void graph_leave_turn(struct run *run, uint32_t task);
 
 #endif

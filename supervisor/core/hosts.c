@@ -24,6 +24,7 @@
 #include "supervisor/core/reports.h"
 #include "supervisor/core/retry.h"
 #include "supervisor/core/run.h"
+#include "supervisor/core/run_modes.h"
 #include "supervisor/core/task.h"
 
 static bool same_name(const void *item, const void *key)
@@ -116,8 +117,10 @@ void hosts_check_barrier(struct engine *engine)
     if (!engine->barrier || engine->expected_count)
         return;
     engine->barrier = false;
+    engine->dispatch_due = true; /* what uses limits had to wait, of new runs too */
     for (struct run *run = engine->live_first; run; run = run->next) {
         run_update_held(engine, run);
+        run_heed(engine, run);
         /* A recovered cancel waited to learn which of its tasks are at hosts. */
         for (uint32_t i = 0; run->cancelling && run->tasks && i < run->task_count; i++)
             task_cancel(engine, run, i, "the run was cancelled");

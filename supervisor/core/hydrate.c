@@ -14,6 +14,7 @@
 #include "supervisor/core/events.h"
 #include "supervisor/core/graph.h"
 #include "supervisor/core/keys.h"
+#include "supervisor/core/limits.h"
 #include "supervisor/core/pool.h"
 #include "supervisor/core/registry.h"
 #include "supervisor/core/run.h"
@@ -162,6 +163,8 @@ static enum synk_status load_run(struct engine *engine, const struct run_record 
     run->worker = NONE;
     run->status = record->status;
     run->cancelling = record->cancelling;
+    run->has_priority = record->has_priority;
+    run->priority = record->priority;
     run->task_count = record->task_count;
     run->by = blob_new(record->by);
     run->params = blob_new(record->params);
@@ -274,6 +277,8 @@ enum synk_status hydrate_record(struct engine *engine, const struct record *reco
     case RECORD_META:
         if (bytes_equal(record->meta.name, bytes_str("last_run")))
             engine->last_run = engine->saved_last_run = parse_number(record->meta.value);
+        else if (bytes_equal(record->meta.name, bytes_str("limits")))
+            limits_load(engine, record->meta.value);
         else if (bytes_equal(record->meta.name, bytes_str("clock")))
             schedule_clock_loaded(engine, record->meta.value);
         return SYNK_OK;
@@ -350,7 +355,8 @@ static void go_on(struct engine *engine, struct run *run)
     else
         run_advance(engine, run);
     for (uint32_t i = 0; i < run->task_count; i++)
-        if (run->tasks[i].state == TASK_READY || run->tasks[i].state == TASK_RETRY_WAIT)
+        if (run->tasks[i].state == TASK_READY || run->tasks[i].state == TASK_RETRY_WAIT ||
+            (run->tasks[i].flags & TASK_IN_TURN))
             run->tasks[i].flags |= TASK_DOUBTED;
     run->cancelling = cancelling;
     for (uint32_t i = 0; cancelling && !engine->barrier && i < run->task_count; i++)

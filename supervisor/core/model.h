@@ -95,9 +95,24 @@ struct class
     char **requires;
     uint32_t requires_count;
 };
-/* Ready tasks of one class, priority and width. Lanes take turns. */
+/* A named limit. One that is not defined any more, or not yet, bounds nothing. */
+struct limit {
+    char *name;
+    uint32_t most;       /* 0 = not defined */
+    uint32_t references; /* uses of queues */
+    uint64_t used;       /* by attempts at hosts */
+    uint64_t closed;     /* the round of assignment in which it is kept for whoever is before */
+};
+struct queue_use {
+    struct limit *limit;
+    uint32_t amount;
+};
+/* Ready tasks of one class, priority, width and use of limits. Lanes take turns. */
 struct queue {
     uint32_t index, class, slots;
+    uint32_t use_count;
+    struct queue_use *uses; /* in the order of their names */
+    uint64_t served;        /* when it last got something of a limit; see limits.c */
     uint32_t
         references; /* workers of versions, pools and lanes; at 0 it goes with the next sweep */
     int32_t priority;
@@ -187,21 +202,26 @@ enum {
     TASK_DOUBTED = 32,    /* was ready at hydration: a host given up may still run it */
     TASK_JUST_ENDED = 16, /* final, and its children have yet to hear of it */
     TASK_ORPHANED = 64,   /* its host's process ended, and has not been succeeded yet */
+    TASK_CANCEL_WANTED = 128, /* it alone was cancelled, whatever becomes of its run */
+    TASK_IN_TURN = 256,       /* pending: its parents allow it, and maxParallel does not yet */
 };
 
 /* What few tasks need. */
 struct task_extra {
     struct blob *result; /* where an expression may read it */
     struct blob *error, *reason;
+    struct blob *milestone; /* the name of the last one of this attempt */
     float progress;
     uint8_t host_deaths; /* ends of its host's process while it may have run */
 };
 
 struct task {
-    uint8_t state, crashes, flags;
+    uint8_t state, crashes;
+    uint16_t flags;
     uint16_t tries;           /* ended attempts that count against maxRetries */
     uint16_t slots;           /* at the host */
     uint32_t attempts, epoch; /* of the latest attempt handed out */
+    uint32_t holds;           /* at a host: 1 + the queue whose limits it takes from; 0 = none */
     union {
         uint32_t waiting;     /* pending: parents that are not final */
         uint32_t cost_us;     /* at a host: what it was expected to take */
@@ -210,7 +230,7 @@ struct task {
     };
     union {
         struct {
-            uint32_t next, previous; /* ready: in the lane */
+            uint32_t next, previous; /* ready: in the lane; in turn: among those */
         };
         struct {
             uint32_t host, position; /* at a host: its index in host.flight */
@@ -250,6 +270,10 @@ struct run {
     bool cancelling, timed_out, recovered, dirty, counted, checked, loaded;
     uint8_t depth; /* of hooks */
     uint8_t overlap;
+    bool has_priority; /* it goes before that of its workers */
+    bool paused;       /* pool submissions: held back, and those behind it */
+    int32_t priority;
+    char *name; /* pool submissions: in engine.pool_names while unfinished; NULL = none */
     char *label;              /* UNIT#N or PROCESS/WORKER#N */
     struct synk_bytes prefix; /* encoded event entries `unit` and `run` */
     struct blob *params, *by, *error, *spec;
@@ -263,6 +287,8 @@ struct run {
     size_t lane_count, lane_capacity;
     struct index lanes_by_queue;
     struct lane *last_lane;
+    uint32_t turn_head, turn_tail, turn_count; /* graphs: tasks that wait for maxParallel */
+    bool stopped;    /* maxFailures was reached, and the rest has been skipped */
     bool held;       /* its lanes are not in the queues */
     uint32_t cursor; /* run modes: the next worker to have its turn */
     bool turn_timer;
@@ -305,6 +331,7 @@ struct host {
     uint32_t exited_slots; /* that it had */
     enum host_state state;
     uint32_t slots, used;
+    uint32_t wide; /* attempts there that take more than one slot */
     uint64_t expected_us;
     int64_t pid;
     char *version;
@@ -440,6 +467,8 @@ struct engine {
     struct unit **units; /* released ones too, until nothing needs them */
     size_t unit_count, unit_capacity;
     struct unit *pool;
+    struct index pool_names; /* unfinished submissions with a name */
+    struct run *pool_gate;   /* the first paused one in the order of dispatch; see pool.c */
     uint32_t milestone_units; /* units with runOnMilestone */
     struct run *live_first, *live_last;
     struct run *finished_first, *finished_last; /* by end, then id */
@@ -454,6 +483,10 @@ struct engine {
     size_t queue_count, queue_capacity;
     size_t function_hole, class_hole, queue_hole; /* no entry before it is free */
     size_t live_functions, live_queues, sweep_at; /* sweep_at: that many queues */
+    struct limit **limits; /* in the order of their names */
+    size_t limit_count, limit_capacity;
+    uint32_t limited_queues; /* live ones with uses */
+    uint64_t servings, round;
     uint32_t *queue_order; /* live ones, by priority, highest first; the older first */
     size_t queue_order_capacity;
     struct host **hosts; /* by index; NULL = free */

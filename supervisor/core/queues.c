@@ -7,6 +7,8 @@
  */
 #include "supervisor/core/queues.h"
 
+#include "supervisor/core/limits.h"
+
 #include <stdlib.h>
 
 static bool same_function(const void *item, const void *key)
@@ -138,13 +140,15 @@ static struct class *class_for(struct engine *engine, const struct worker_option
 static bool same_queue(const void *item, const void *key)
 {
     const struct queue *a = item, *b = key;
-    return a->class == b->class && a->priority == b->priority && a->slots == b->slots;
+    return a->class == b->class && a->priority == b->priority && a->slots == b->slots &&
+           limits_same_uses(a, b);
 }
 
 static uint64_t queue_hash(const struct queue *queue)
 {
-    return index_number(((uint64_t)queue->class << 32) ^ (uint32_t)queue->priority ^
-                        ((uint64_t)queue->slots << 48));
+    uint64_t hash = index_number(((uint64_t)queue->class << 32) ^ (uint32_t)queue->priority ^
+                                 ((uint64_t)queue->slots << 48));
+    return queue->use_count ? index_number(hash ^ limits_hash(queue)) : hash;
 }
 
 /* Behind those of its priority and of higher ones. */
@@ -165,29 +169,53 @@ static void put_in_order(struct engine *engine, const struct queue *queue)
     engine->queue_order[low] = queue->index;
 }
 
+/* The queue that is as the key says; made where there is none. */
+static struct queue *find_or_add(struct engine *engine, const struct queue *key)
+{
+    struct queue *queue = index_find(&engine->queues_by_hash, queue_hash(key), same_queue, key);
+    if (queue)
+        return queue;
+    queue = mem_alloc(sizeof(*queue));
+    *queue = *key;
+    queue->index = find_hole((void **)engine->queues, engine->queue_count, &engine->queue_hole);
+    engine->classes[queue->class]->references++;
+    queue->uses = NULL;
+    if (queue->use_count)
+        limits_keep(engine, queue, key->uses);
+    engine->queues = mem_grow(engine->queues, &engine->queue_capacity, engine->queue_count + 1,
+                              sizeof(*engine->queues));
+    engine->queue_count += queue->index == engine->queue_count;
+    engine->queues[queue->index] = queue;
+    index_put(&engine->queues_by_hash, queue_hash(queue), queue);
+    put_in_order(engine, queue);
+    return queue;
+}
+
 struct queue *queue_for(struct engine *engine, const struct worker_options *options)
 {
-    struct class *class = class_for(engine, options);
+    struct queue_use uses[QUEUE_USES];
     struct queue key = {
-        .class = class->index,
+        .class = class_for(engine, options)->index,
         .priority = options->priority,
         .slots = options->slots ? options->slots : 1,
+        .use_count = limits_uses(engine, options, uses),
+        .uses = uses,
     };
-    struct queue *queue = index_find(&engine->queues_by_hash, queue_hash(&key), same_queue, &key);
-    if (!queue) {
-        queue = mem_alloc(sizeof(*queue));
-        *queue = key;
-        queue->index = find_hole((void **)engine->queues, engine->queue_count, &engine->queue_hole);
-        class->references++;
-        engine->queues = mem_grow(engine->queues, &engine->queue_capacity, engine->queue_count + 1,
-                                  sizeof(*engine->queues));
-        engine->queue_count += queue->index == engine->queue_count;
-        engine->queues[queue->index] = queue;
-        index_put(&engine->queues_by_hash, queue_hash(queue), queue);
-        put_in_order(engine, queue);
-    }
+    struct queue *queue = find_or_add(engine, &key);
     queue->references++;
     return queue;
+}
+
+struct queue *queue_with_priority(struct engine *engine, const struct queue *like, int32_t priority)
+{
+    struct queue key = {
+        .class = like->class,
+        .priority = priority,
+        .slots = like->slots,
+        .use_count = like->use_count,
+        .uses = like->uses,
+    };
+    return find_or_add(engine, &key);
 }
 
 void queue_unref(struct queue *queue)
@@ -220,8 +248,10 @@ void queues_free(struct engine *engine)
         free_function(engine->functions[i]);
     for (size_t i = 0; i < engine->class_count; i++)
         free_class(engine->classes[i]);
-    for (size_t i = 0; i < engine->queue_count; i++)
+    for (size_t i = 0; i < engine->queue_count; i++) {
+        free(engine->queues[i] ? engine->queues[i]->uses : NULL);
         free(engine->queues[i]);
+    }
     free(engine->functions);
     free(engine->classes);
     free(engine->queues);
@@ -277,6 +307,9 @@ void queues_sweep(struct engine *engine)
         index_remove(&engine->queues_by_hash, queue_hash(queue), queue);
         engine->classes[queue->class]->references--;
         engine->queues[queue->index] = NULL;
+        if (queue->use_count)
+            limits_drop(engine, queue);
+        free(queue->uses);
         free(queue);
     }
     engine->live_queues = kept;

@@ -1,5 +1,6 @@
 /*
- * Queues of ready tasks: one for each class (function and tags), priority and width. Clients may
+ * Queues of ready tasks: one for each class (function and tags), priority, width and use of named
+ * limits. Clients may
  * bring ever-new ones, so those that nothing refers to are freed.
  */
 #ifndef CORE_QUEUES_H
@@ -10,6 +11,9 @@
 /* The queue of such tasks, with a reference for the caller: give it back with queue_unref. */
 struct queue *queue_for(struct engine *engine, const struct worker_options *options);
 void queue_unref(struct queue *queue);
+/* The queue of tasks like these with another priority. Without a reference: for now. */
+struct queue *queue_with_priority(struct engine *engine, const struct queue *like,
+                                  int32_t priority);
 void queues_free(struct engine *engine);
 /* Once a tick, when nothing is under construction: frees queues that nothing refers to, and classes
  * and functions with them, when there are many. The others keep their indexes. */

@@ -67,6 +67,10 @@ struct run_record {
     uint32_t version;
     uint8_t status; /* enum run_status */
     bool cancelling;
+    bool has_priority;
+    int32_t priority;        /* instead of its workers' */
+    struct synk_bytes name;  /* pool runs: unique among unfinished ones; else empty */
+    bool paused;             /* pool runs */
     uint32_t task_count;
     struct synk_bytes by;     /* who started it: "client", "schedule", "hook:UNIT#N", … */
     struct synk_bytes params; /* encoded */

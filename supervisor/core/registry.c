@@ -15,6 +15,7 @@
 #include "supervisor/core/events.h"
 #include "supervisor/core/graph.h"
 #include "supervisor/core/run.h"
+#include "supervisor/core/run_modes.h"
 #include "supervisor/core/task.h"
 
 enum {
@@ -200,6 +201,12 @@ static void heed_pause(struct engine *engine, struct unit *unit)
         run_start_queued(engine, unit);
 }
 
+void unit_heed_process(struct engine *engine, struct unit *unit)
+{
+    for (struct run *run = unit->first_run; run; run = run->unit_next)
+        run_heed(engine, run);
+}
+
 static void put_version(struct engine *engine, struct unit *unit, struct definition *definition)
 {
     const struct unit_options *options = definition->unit;
@@ -225,6 +232,7 @@ static void put_version(struct engine *engine, struct unit *unit, struct definit
     }
     unit_touch(engine, unit);
     heed_pause(engine, unit);
+    unit_heed_process(engine, unit);
 }
 
 void unit_put_version(struct engine *engine, struct unit *unit, struct definition *definition)

@@ -18,6 +18,8 @@ enum unit_status unit_shown_status(const struct unit *unit);
 void unit_put_version(struct engine *engine, struct unit *unit, struct definition *definition);
 /* The same, where the caller tells what changed. */
 void unit_replace_version(struct engine *engine, struct unit *unit, struct definition *definition);
+/* maxParallel or maxFailures may have changed: runs in progress heed them. */
+void unit_heed_process(struct engine *engine, struct unit *unit);
 void unit_set_enabled(struct engine *engine, struct unit *unit, bool enabled);
 void unit_release(struct engine *engine, struct unit *unit);
 void version_unref(struct version *version);

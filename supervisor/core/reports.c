@@ -24,14 +24,17 @@
 /* Whether the attempt was handed out by an earlier life and not recorded. */
 static bool is_unrecorded(const struct run *run, const struct task *task, struct attempt_id id)
 {
-    return run->recovered && (task->state == TASK_READY || task->state == TASK_RETRY_WAIT) &&
-           id.attempt > task->attempts && id.epoch >= task->epoch;
+    bool waits = task->state == TASK_READY || task->state == TASK_RETRY_WAIT ||
+                 (task->flags & TASK_IN_TURN);
+    return run->recovered && waits && id.attempt > task->attempts && id.epoch >= task->epoch;
 }
 
 static void adopt(struct engine *engine, struct run *run, struct host *host,
                   const struct attempt_id *id, bool running, int64_t at)
 {
     struct task *task = &run->tasks[id->task];
+    if (task->state == TASK_PENDING)
+        task_ready(engine, run, id->task); /* its turn was before the restart */
     task_detach(engine, run, id->task);
     task->attempts = id->attempt;
     task->epoch = id->epoch;
@@ -62,7 +65,7 @@ void reports_listed(struct engine *engine, struct host *host, const struct msg_a
     struct task *task = run ? &run->tasks[attempt->id.task] : NULL;
     bool running = attempt->phase == PHASE_RUNNING;
     if (task && is_current(task, host, attempt->id)) {
-        task->flags &= (uint8_t)~TASK_UNLISTED;
+        task->flags &= (uint16_t)~TASK_UNLISTED;
         if (running && task->state == TASK_DISPATCHED) {
             task_move(engine, run, attempt->id.task, TASK_RUNNING);
             task->at = attempt->at ? attempt->at : engine->wall;
@@ -197,7 +200,7 @@ static void take_result(struct engine *engine, struct host *host, const struct m
             version_settings(engine, run, report->id.task, &queue);
         function_measured(engine, queue, report->execution_us);
     }
-    task->flags &= (uint8_t)~TASK_UNLISTED;
+    task->flags &= (uint16_t)~TASK_UNLISTED;
     retry_outcome(engine, run, report->id.task, host, report);
 }
 
@@ -209,6 +212,9 @@ static void take_milestone(struct engine *engine, struct host *host,
         return;
     /* Unlike a result, it leaves no trace in the task: its number has to be kept. */
     host->unsaved = true;
+    struct task_extra *extra = task_extra(&run->tasks[report->id.task]);
+    blob_unref(extra->milestone);
+    extra->milestone = blob_new(report->name);
     char number[16];
     milestone_emit(engine, run->unit, run, task_worker_name(run, report->id.task, number),
                    report->name, report->payload);

@@ -10,6 +10,7 @@
 #include "proto/definition_supported.h"
 #include "proto/pack.h"
 #include "proto/value.h"
+#include "supervisor/core/limits.h"
 #include "supervisor/core/offers.h"
 #include "supervisor/core/overlay.h"
 #include "supervisor/core/registry.h"
@@ -258,10 +259,12 @@ static void collect_warnings(struct engine *engine, const struct definition_set 
 static void reply_apply(struct engine *engine, const struct request *request,
                         const struct definition_set *set, const enum change *changes,
                         struct unit *const *removed, size_t removed_count,
-                        struct synk_bytes warnings)
+                        struct synk_bytes limits, struct synk_bytes warnings)
 {
     struct buf *out = reply_open(engine);
-    pack_map(out, 2);
+    pack_map(out, 3);
+    pack_key(out, "limits");
+    pack_encoded(out, limits);
     pack_key(out, "units");
     pack_array(out, set->count + removed_count);
     for (size_t i = 0; i < set->count + removed_count; i++) {
@@ -302,7 +305,7 @@ static enum synk_status check_set(const struct engine *engine, const struct defi
         if (!definition_is_supported(definition, &what))
             return definition_fail_unsupported(definition, &what, "", error);
     }
-    return SYNK_OK;
+    return limits_check_set(engine, set, error);
 }
 
 /* Puts what was set at run time over what the files say. kept: one for each unit of the set. */
@@ -343,7 +346,7 @@ void request_apply(struct engine *engine, struct request *request)
 {
     struct definition_set set = {0};
     struct synk_error error = {0};
-    struct buf warnings = {0};
+    struct buf limits = {0}, warnings = {0};
     enum change *changes = NULL;
     struct overlay *kept = NULL;
     struct unit **removed = NULL;
@@ -375,18 +378,23 @@ void request_apply(struct engine *engine, struct request *request)
     for (size_t i = 0; i < set.count; i++)
         changes[i] = compare(unit_find(engine, bytes_str(set.units[i]->id)), set.units[i]);
     collect_warnings(engine, &set, &warnings);
+    bool prunes = synk_value_bool(synk_value_get(request->body, "prune"), false);
+    limits_encode_changes(engine, &set, prunes, &limits);
     if (!synk_value_bool(synk_value_get(request->body, "check"), false)) {
+        limits_apply(engine, &set, prunes);
         apply_set(engine, &set, changes, kept);
         for (size_t i = 0; i < removed_count; i++)
             unit_release(engine, removed[i]);
     }
-    reply_apply(engine, request, &set, changes, removed, removed_count, buf_bytes(&warnings));
+    reply_apply(engine, request, &set, changes, removed, removed_count, buf_bytes(&limits),
+                buf_bytes(&warnings));
 out:
     for (size_t i = 0; kept && i < set.count; i++)
         overlay_fini(&kept[i]);
     free(kept);
     free(changes);
     free(removed);
+    buf_fini(&limits);
     buf_fini(&warnings);
     definition_set_fini(&set);
 }

@@ -7,6 +7,7 @@
 #include "supervisor/core/hosts.h"
 #include "supervisor/core/registry.h"
 #include "supervisor/core/requests.h"
+#include "supervisor/core/requests_pool.h"
 #include "supervisor/core/requests_registry.h"
 #include "supervisor/core/requests_run.h"
 #include "supervisor/core/run.h"
@@ -251,25 +252,6 @@ static void list_hosts(struct engine *engine, struct request *request)
     reply_close(engine, request);
 }
 
-static void list_pool(struct engine *engine, struct request *request)
-{
-    uint32_t count = 0, limit = page_limit(request);
-    struct buf items = {0};
-    for (struct run *run = engine->pool->first_run; run && count < limit; run = run->unit_next) {
-        run_encode_summary(run, &items);
-        count++;
-    }
-    struct buf *out = reply_open(engine);
-    pack_map(out, 2);
-    pack_key(out, "items");
-    pack_array(out, count);
-    buf_append(out, items.data, items.size);
-    pack_key(out, "cursor");
-    pack_null(out);
-    buf_fini(&items);
-    reply_close(engine, request);
-}
-
 /* What the runs in memory are at, newest first, as far back as the store looks for one page. */
 static void add_progress(struct engine *engine, struct query *query)
 {
@@ -321,11 +303,16 @@ void request_list(struct engine *engine, struct request *request)
     else if (bytes_equal(what, bytes_str("workers")))
         list_workers(engine, request);
     else if (bytes_equal(what, bytes_str("pool")))
-        list_pool(engine, request);
+        list_pool(engine, request, page_limit(request));
+    else if (bytes_equal(what, bytes_str("slots")))
+        list_slots(engine, request, page_limit(request));
+    else if (bytes_equal(what, bytes_str("limits")))
+        list_limits(engine, request);
     else if (bytes_equal(what, bytes_str("runs")))
         list_runs(engine, request);
     else
-        request_fail(engine, request, SYNK_INVALID, 0, "'what' must be units, workers, runs, hosts or pool");
+        request_fail(engine, request, SYNK_INVALID, 0, 
+                     "'what' must be units, workers, runs, hosts, pool, slots or limits");
 }
 
 void request_fetch(struct engine *engine, struct request *request)

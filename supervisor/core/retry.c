@@ -257,7 +257,7 @@ void retry_lost(struct engine *engine, struct run *run, uint32_t task, struct ho
 {
     struct task *t = &run->tasks[task];
     bool ran = blame->suspects && may_have_run(t, blame);
-    t->flags &= (uint8_t) ~(TASK_UNLISTED | TASK_ORPHANED);
+    t->flags &= (uint16_t) ~(TASK_UNLISTED | TASK_ORPHANED);
     if (ran) {
         if (task_extra(t)->host_deaths < UINT8_MAX)
             t->extra->host_deaths++;

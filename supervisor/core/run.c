@@ -239,6 +239,10 @@ void run_save(struct engine *engine, const struct run *run)
         .version = run->version ? run->version->number : 0,
         .status = run->status,
         .cancelling = run->cancelling,
+        .has_priority = run->has_priority,
+        .priority = run->priority,
+        .name = keep_bytes(engine, run->name ? bytes_str(run->name) : (struct synk_bytes){0}),
+        .paused = run->paused,
         .task_count = run->task_count,
         .by = keep_bytes(engine, blob_bytes(run->by)),
         .params = keep_bytes(engine, blob_bytes(run->params)),
@@ -314,6 +318,8 @@ struct run *run_create(struct engine *engine, const struct run_request *request)
     run->params = blob_new(request->params);
     run->by = blob_new(request->by);
     run->depth = request->depth;
+    run->has_priority = request->has_priority;
+    run->priority = request->priority;
     run->created_at = engine->wall;
     run->counted = true;
     run_name(engine, run);
@@ -589,6 +595,8 @@ void run_resume_finished(struct engine *engine, struct run *run)
     run->failures = 0;
     run->cursor = 0;
     run->turn_timer = false;
+    run->turn_count = 0;
+    run->stopped = false;
     run->recovered = false;
     run->held = run_is_held(engine, run);
     run_touch(engine, run);

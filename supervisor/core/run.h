@@ -12,6 +12,8 @@ struct run_request {
     uint32_t worker; /* NONE = all */
     struct synk_bytes params, by;
     enum overlap overlap; /* OVERLAP_DEFAULT = the unit's, else queue */
+    bool has_priority;    /* `priority` goes before that of the workers */
+    int32_t priority;
     uint8_t depth;
     struct pool *pool;   /* taken */
     struct blob *spec;   /* taken */

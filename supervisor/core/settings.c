@@ -12,6 +12,7 @@
 #include "proto/value.h"
 #include "supervisor/core/effects_write.h"
 #include "supervisor/core/events.h"
+#include "supervisor/core/limits.h"
 #include "supervisor/core/queues.h"
 #include "supervisor/core/registry.h"
 #include "supervisor/core/requests.h"
@@ -143,6 +144,7 @@ static void heed(struct engine *engine, struct change *change, bool had_mileston
         return;
     engine->milestone_units += definition->unit->run_on_milestone != NULL;
     engine->milestone_units -= had_milestone;
+    unit_heed_process(engine, unit);
     if (has_field(change, "enabled"))
         unit_set_enabled(engine, unit, definition->unit->enabled);
     schedule_unit(engine, unit, false);
@@ -201,6 +203,8 @@ static enum synk_status change_fields(struct engine *engine, struct change *chan
     if (status)
         return status;
     status = check_supported(whole, change, made, is_patch, error);
+    if (!status)
+        status = limits_check_definition(engine, NULL, made, error);
     if (status) {
         definition_unref(made);
         return status;

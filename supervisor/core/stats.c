@@ -5,6 +5,7 @@
 
 #include "proto/pack.h"
 #include "supervisor/core/hosts.h"
+#include "supervisor/core/limits.h"
 #include "supervisor/core/requests.h"
 
 void engine_set_gauges(struct engine *engine, struct synk_bytes encoded)
@@ -27,7 +28,9 @@ static void pack_count(struct buf *out, const char *key, uint64_t value)
 void stats_encode(const struct engine *engine, struct buf *out)
 {
     struct engine_counts counts = engine_counts(engine);
-    pack_map(out, 24);
+    pack_map(out, 25);
+    pack_key(out, "limits");
+    limits_encode(engine, out);
     pack_key(out, "version");
     pack_cstr(out, engine->config.version);
     pack_count(out, "epoch", engine->epoch);

@@ -14,6 +14,7 @@
 #include "supervisor/core/graph.h"
 #include "supervisor/core/hooks.h"
 #include "supervisor/core/hosts.h"
+#include "supervisor/core/limits.h"
 #include "supervisor/core/registry.h"
 #include "supervisor/core/run.h"
 
@@ -78,7 +79,14 @@ void task_ready(struct engine *engine, struct run *run, uint32_t task)
 {
     struct task *t = &run->tasks[task];
     task_move(engine, run, task, TASK_READY);
-    t->flags &= (uint8_t) ~(TASK_START_TOLD | TASK_CANCEL_SENT | TASK_UNLISTED | TASK_ORPHANED |
+    if (t->flags & TASK_IN_TURN)
+        graph_leave_turn(run, task);
+    if (t->extra) { /* of the attempt before */
+        t->extra->progress = 0;
+        blob_unref(t->extra->milestone);
+        t->extra->milestone = NULL;
+    }
+    t->flags &= (uint16_t) ~(TASK_START_TOLD | TASK_CANCEL_SENT | TASK_UNLISTED | TASK_ORPHANED |
                             TASK_STARTED);
     uint32_t queue;
     if (run->pool) {
@@ -102,7 +110,9 @@ void task_attach(struct engine *engine, struct run *run, uint32_t task, struct h
         queue = run->pool->queue;
     else
         version_settings(engine, run, task, &queue);
-    const struct queue *q = engine->queues[queue];
+    struct queue *q = engine->queues[queue];
+    if (q->use_count)
+        limits_take(q, t);
     t->slots = (uint16_t)(q->slots > UINT16_MAX ? UINT16_MAX : q->slots);
     t->cost_us = engine->functions[engine->classes[q->class]->function]->average_us;
     t->at = 0;
@@ -113,6 +123,7 @@ void task_attach(struct engine *engine, struct run *run, uint32_t task, struct h
     t->position = (uint32_t)host->flight_count;
     host->flight[host->flight_count++] = (struct flight){run, task};
     host->used += t->slots;
+    host->wide += t->slots > 1;
     host->expected_us += t->cost_us;
 }
 
@@ -125,7 +136,10 @@ static void leave_host(struct engine *engine, struct task *t)
         last.run->tasks[last.task].position = t->position;
     }
     host->used -= t->slots;
+    host->wide -= t->slots > 1;
     host->expected_us -= t->cost_us;
+    if (t->holds)
+        limits_give(engine, t);
     host_open(engine, host);
 }
 
@@ -136,6 +150,8 @@ void task_detach(struct engine *engine, struct run *run, uint32_t task)
         lane_remove(engine, run, task);
     else if (t->state == TASK_DISPATCHED || t->state == TASK_RUNNING)
         leave_host(engine, t);
+    else if (t->flags & TASK_IN_TURN)
+        graph_leave_turn(run, task);
     t->at = 0;
 }
 
@@ -153,6 +169,7 @@ void task_extra_free(struct task *task)
     blob_unref(task->extra->result);
     blob_unref(task->extra->error);
     blob_unref(task->extra->reason);
+    blob_unref(task->extra->milestone);
     free(task->extra);
     task->extra = NULL;
 }

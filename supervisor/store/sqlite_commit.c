@@ -113,6 +113,12 @@ static void put_run(struct binder *binder, const struct run_record *run)
     put_int(binder, run->created_at);
     put_int(binder, run->started_at);
     put_int(binder, run->ended_at);
+    if (run->has_priority)
+        sqlite3_bind_int64(binder->statement, ++binder->index, run->priority);
+    else
+        put_int(binder, 0);
+    put_text(binder, run->name);
+    put_int(binder, run->paused);
 }
 
 static void put_task(struct binder *binder, const struct task_record *task)

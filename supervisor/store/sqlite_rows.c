@@ -119,6 +119,10 @@ static void take_run(struct row *row, struct run_record *run)
     run->created_at = take_int(row);
     run->started_at = take_int(row);
     run->ended_at = take_int(row);
+    run->has_priority = sqlite3_column_type(row->statement, row->column) != SQLITE_NULL;
+    run->priority = take_int32(row, "priority out of range");
+    run->name = take_bytes(row);
+    run->paused = take_uint(row, 1, "paused is not 0 or 1");
 }
 
 static void take_task(struct row *row, struct task_record *task)
@@ -229,6 +233,7 @@ void sqlite_record_copy(struct record *record, struct arena *arena)
         copy(&record->run.unit, arena);
         copy(&record->run.worker, arena);
         copy(&record->run.by, arena);
+        copy(&record->run.name, arena);
         copy(&record->run.params, arena);
         copy(&record->run.spec, arena);
         copy(&record->run.error, arena);

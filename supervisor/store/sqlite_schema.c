@@ -104,6 +104,10 @@ const char *const sqlite_migrations[] = {
     " coalesce((SELECT max(d.version) FROM definitions d WHERE d.unit = units.id), 0),"
     " coalesce((SELECT max(r.version) FROM runs r WHERE r.unit = units.id AND"
     " r.version NOT NULL), 0)), 0);",
+    /* 6: a run's own priority (NULL: its workers'), and what a submission to the pool is called. */
+    "ALTER TABLE runs ADD COLUMN priority INTEGER;"
+    "ALTER TABLE runs ADD COLUMN name TEXT;"
+    "ALTER TABLE runs ADD COLUMN paused INTEGER;",
 };
 const int sqlite_schema_version = sizeof(sqlite_migrations) / sizeof(*sqlite_migrations);
 
@@ -123,7 +127,7 @@ const char *const sqlite_sql[STATEMENTS] = {
     [STATEMENT_PUT + RECORD_WORKER] = "REPLACE INTO workers VALUES(?,?,?,?)",
     [STATEMENT_PUT + RECORD_HOST] = "REPLACE INTO hosts VALUES(?,?,?,?)",
     [STATEMENT_PUT + RECORD_KEY] = "REPLACE INTO keys VALUES(?,?,?)",
-    [STATEMENT_PUT + RECORD_RUN] = "REPLACE INTO runs VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    [STATEMENT_PUT + RECORD_RUN] = "REPLACE INTO runs VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [STATEMENT_PUT + RECORD_TASK] =
         "REPLACE INTO tasks VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [STATEMENT_PUT + RECORD_ATTEMPT] = "REPLACE INTO attempts VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",

@@ -116,9 +116,7 @@ class CommandLine(SynkTest):
     def test_what_this_version_does_not_do_is_refused(self):
         self.up()
         cases = {
-            "uses": "workers: [{id: a, command: x, uses: {db: 1}}]",
-            "maxParallel": "processes: [{id: p, maxParallel: 2, workers: [{id: a, command: x},"
-                           " {id: b, command: x, dependsOn: [a]}]}]",
+            "runOnStart": "processes: [{id: p, workers: [{id: a, command: x, runOnStart: true}]}]",
             "intervalMs": "processes: [{id: p, workers: [{id: a, command: x, intervalMs: 5s}]}]",
         }
         for field, text in cases.items():

@@ -181,9 +181,9 @@ class Newcomer(SynkTest):
 
     def test_what_is_not_supported_is_refused_with_its_line(self):
         path = self.write("t.yaml", "processes:\n- id: p\n  workers:\n  - id: w\n    command: x\n"
-                                    "    uses: {db: 1}\n")
+                                    "    runOnStart: true\n")
         for words in (["plan", path], ["apply", "--check", path], ["run", "--local", path]):
-            self.assertIn("t.yaml:6: process 'p', worker 'w': 'uses'", self.synk(*words, status=2).err)
+            self.assertIn("t.yaml:6: process 'p', worker 'w': 'runOnStart'", self.synk(*words, status=2).err)
 
     # --- looking
 

@@ -128,7 +128,7 @@ static void fixture_own(struct stored *stored, const struct record *record)
 {
     stored->record = *record;
     struct record *r = &stored->record;
-    struct synk_bytes *list[6] = {0};
+    struct synk_bytes *list[8] = {0};
     size_t n = 0;
     switch (r->kind) {
     case RECORD_META:
@@ -162,6 +162,7 @@ static void fixture_own(struct stored *stored, const struct record *record)
         list[n++] = &r->run.params;
         list[n++] = &r->run.spec;
         list[n++] = &r->run.error;
+        list[n++] = &r->run.name;
         break;
     case RECORD_TASK:
         list[n++] = &r->task.worker;

@@ -229,12 +229,12 @@ static void test_loads_files(void)
     CU_ASSERT_EQUAL(set.count, 2);
     snprintf(path, sizeof(path), "%s/b.yaml", unit_directory());
     write_file(path, "processes:\n- id: p\n  workers:\n  - id: w\n    command: ls\n"
-                     "    uses: {db: 1}\n");
+                     "    runOnStart: true\n");
     CU_ASSERT_EQUAL(definition_load_file(path, &checker, &set, &error), SYNK_UNSUPPORTED);
     CU_ASSERT_EQUAL(set.count, 2);
     snprintf(expected, sizeof(expected),
-             "%s:6: process 'p', worker 'w': 'uses' is not supported by this version: use slots, "
-             "or maxParallel",
+             "%s:6: process 'p', worker 'w': 'runOnStart' is not supported by this version: give a "
+             "schedule to the process, or to a worker of its own",
              path);
     CU_ASSERT_STRING_EQUAL(error.text, expected);
     CU_ASSERT_EQUAL(definition_load_file("/no/such", &checker, &set, &error), SYNK_IO);

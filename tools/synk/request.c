@@ -158,6 +158,15 @@ static void print_changes(const struct synk_value *reply)
         print_text(text_of(synk_value_at(units, i), "id"), 0);
         putchar('\n');
     }
+    const struct synk_value *limits = synk_value_get(reply, "limits");
+    for (size_t i = 0; i < synk_value_count(limits); i++) {
+        const struct synk_value *limit = synk_value_at(limits, i);
+        struct synk_bytes change = text_of(limit, "change");
+        printf("%s%-9.*s%s  limit ", style_on(style_of(change)), (int)change.size,
+               (const char *)change.data, style_off());
+        print_text(text_of(limit, "name"), 0);
+        printf(": %lld\n", (long long)synk_value_int(synk_value_get(limit, "limit"), 0));
+    }
     const struct synk_value *warnings = synk_value_get(reply, "warnings");
     for (size_t i = 0; i < synk_value_count(warnings); i++) {
         struct synk_bytes text = synk_value_bytes(synk_value_at(warnings, i));

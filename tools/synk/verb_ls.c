@@ -100,12 +100,41 @@ static void add_worker(struct table *table, const struct synk_value *item)
     add_text(table, item, "worker");
 }
 
+static void add_slot(struct table *table, const struct synk_value *item)
+{
+    const struct synk_value *progress = synk_value_get(item, "progress");
+    bool is_idle = synk_value_bool(synk_value_get(item, "isIdle"), false);
+    add_state(table, bytes_str(is_idle ? "idle" : "running"));
+    add_text(table, item, "host");
+    add_number(table, item, "slot");
+    add_text(table, item, "run");
+    add_text(table, item, "worker");
+    add_text(table, item, "function");
+    add_time(table, item, "startedAt");
+    if (synk_value_kind(progress) == SYNK_DOUBLE)
+        table_addf(table, STYLE_NONE, "%d%%", (int)(synk_value_double(progress, 0) * 100));
+    else
+        table_add(table, bytes_str("-"), STYLE_DIM);
+    add_text(table, item, "lastMilestone");
+}
+
+static void add_limit(struct table *table, const struct synk_value *item)
+{
+    add_text(table, item, "name");
+    add_number(table, item, "limit");
+    add_number(table, item, "used");
+    add_number(table, item, "waiting");
+}
+
 static const char *const unit_headers[] = {"STATUS", "KIND", "RUNS", "LAST RUN", "DUE", "ID"};
 static const char *const run_headers[] = {"STATUS", "RUN",    "CREATED", "TOOK",
                                           "TASKS",  "FAILED", "BY",      "ERROR"};
 static const char *const host_headers[] = {"STATE",   "NAME",   "PID",       "SLOTS",
                                            "RUNNING", "QUEUED", "FUNCTIONS", "TAGS"};
 static const char *const worker_headers[] = {"STATE", "FUNCTION", "WORKER"};
+static const char *const slot_headers[] = {"STATE",    "HOST",    "SLOT",     "RUN",      "WORKER",
+                                           "FUNCTION", "STARTED", "PROGRESS", "MILESTONE"};
+static const char *const limit_headers[] = {"NAME", "LIMIT", "USED", "WAITING"};
 static const struct kind {
     const char *name;
     const char *const *headers;
@@ -114,7 +143,8 @@ static const struct kind {
 } kinds[] = {
     {"units", unit_headers, 6, add_unit}, {"workers", worker_headers, 3, add_worker},
     {"runs", run_headers, 8, add_run},    {"hosts", host_headers, 8, add_host},
-    {"pool", run_headers, 8, add_run},
+    {"pool", run_headers, 8, add_run},    {"slots", slot_headers, 9, add_slot},
+    {"limits", limit_headers, 4, add_limit},
 };
 
 struct query {
@@ -252,13 +282,15 @@ static int run(struct cli *cli, int argc, char **argv)
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
         if (strcmp(kinds[i].name, what) == 0)
             return list(cli, &kinds[i], &query);
-    return fail(EXIT_USAGE, "cannot list '%s': units, workers, runs, hosts or pool", what);
+    return fail(EXIT_USAGE, "cannot list '%s': units, workers, runs, hosts, pool, slots or limits",
+                what);
 }
 
 const struct verb verb_ls = {
     .name = "ls",
-    .arguments = "[units|workers|runs|hosts|pool] [--unit U] [--status S] [--since T] [--limit N]",
-    .summary = "List units, a process's workers, runs, worker hosts or pool submissions",
+    .arguments = "[units|workers|runs|hosts|pool|slots|limits] [--unit U] [--status S] [--since T]\n"
+                 "                [--limit N]",
+    .summary = "List units, a process's workers, runs, hosts and their slots, pool submissions, limits",
     .help = "  --unit U    runs or workers of this unit\n"
             "  --status S  idle running error completed paused; runs: queued running succeeded\n"
             "              failed cancelled skipped\n"
