@@ -61,6 +61,7 @@
     X(MSG_RELEASE, 83, "release")                                                                  \
     X(MSG_SET, 84, "set")                                                                          \
     X(MSG_SNAPSHOT, 85, "snapshot")                                                                \
+    X(MSG_PRUNE, 89, "prune")                                                                      \
     /* supervisor to client */                                                                     \
     X(MSG_REPLY, 128, "reply")                                                                     \
     X(MSG_ERROR, 129, "error")                                                                     \

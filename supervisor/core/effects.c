@@ -311,6 +311,7 @@ void effects_print(const struct effects *effects, struct buf *out)
         print_number(out, "keep_runs", (int64_t)retention->keep_runs);
         print_number(out, "events_before", retention->events_before);
         print_number(out, "keep_events", (int64_t)retention->keep_events);
+        print_number(out, "counts", retention->counts);
         buf_printf(out, "\n");
     }
     for (size_t i = 0; i < effects->batch.topic_count; i++) {

@@ -116,6 +116,7 @@ void engine_free(struct engine *engine)
     if (!engine)
         return;
     free_clients(engine);
+    free(engine->prune);
     free_runs(engine->live_first);
     free_runs(engine->finished_first);
     for (size_t i = 0; i < engine->unit_count; i++)
@@ -280,6 +281,7 @@ static void (*const handlers[])(struct engine *engine, const struct input *input
     [INPUT_CLIENT_PEER_GONE] = input_client_peer_gone,
     [INPUT_LOCAL_HOST] = local_host_event,
     [INPUT_RUN_LOADED] = requests_loaded,
+    [INPUT_PRUNED] = retention_pruned,
     [INPUT_STORE_STATE] = input_store_state,
     [INPUT_SHUTDOWN] = input_shutdown,
 };

@@ -56,6 +56,7 @@ enum input_kind {
     INPUT_LOCAL_HOST,  /* local_event: about the host that SPAWN_HOST asked for */
     INPUT_RUN_LOADED,  /* answer to QUERY_LOAD_RUN: records (run, tasks), token; without records:
                           there is no such run, or text tells why it cannot be read */
+    INPUT_PRUNED,      /* answer to QUERY_PRUNE: token, removed_…; text: why it ended early */
     INPUT_STORE_STATE, /* store_ok, and why not in text */
     INPUT_SHUTDOWN,    /* a signal: grace_ms, keep_hosts */
 };
@@ -80,6 +81,7 @@ struct input {
     const struct record *records;
     size_t record_count;
     uint64_t token;
+    uint64_t removed_runs, removed_events;
     bool store_ok;
     int64_t grace_ms;
     bool keep_hosts;
@@ -107,6 +109,7 @@ enum query_kind {
     QUERY_EVENTS,   /* FETCH: page */
     QUERY_LOAD_RUN, /* a finished run is needed again: INPUT_RUN_LOADED with token */
     QUERY_BACKUP,   /* copy to path; reply to peer */
+    QUERY_PRUNE,    /* answered when what a batch's retention asks for is done: INPUT_PRUNED */
 };
 /* How far a run is that is in memory, for QUERY_RUNS: the store counts no tasks. */
 struct run_progress {

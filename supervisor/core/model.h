@@ -395,6 +395,15 @@ struct loading {
     char *run_label, *worker;
     struct buf body; /* the request's body again */
 };
+/* A client's `prune` until the store has done it. */
+struct prune {
+    struct request request; /* body NULL */
+    int64_t keep_runs_ms, keep_events_ms;
+    uint64_t keep_runs, keep_events;
+    uint64_t token;
+    bool sent; /* the store was told */
+    bool interrupted;
+};
 struct log_request {
     struct log_request *next;
     uint64_t id;
@@ -516,6 +525,7 @@ struct engine {
     struct release *releases;
     struct waiter *shutdown_waiters;
     struct version_loading *versions_loading;
+    struct prune *prune; /* NULL = none */
     bool retention_due;
     uint64_t retained_event; /* the last one when the store was last told what may go */
     int64_t retained_at;     /* monotonic */

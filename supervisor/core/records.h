@@ -135,6 +135,7 @@ struct event_topic {
 struct retention {
     int64_t runs_before, events_before; /* ms since the epoch: ended, emitted before */
     uint64_t keep_runs, keep_events;    /* so many of the latest stay; runs that ended */
+    bool counts; /* what is removed from here on is counted anew, for QUERY_PRUNE */
 };
 
 struct batch {

@@ -18,6 +18,7 @@
 #include "supervisor/core/requests_registry.h"
 #include "supervisor/core/requests_retry.h"
 #include "supervisor/core/requests_run.h"
+#include "supervisor/core/retention.h"
 #include "supervisor/core/settings.h"
 #include "supervisor/core/shutdown.h"
 #include "supervisor/core/stats.h"
@@ -55,6 +56,7 @@ static const struct handler handlers[] = {
     [MSG_RELEASE] = {request_release, CHANGES},
     [MSG_SET] = {request_set, CHANGES},
     [MSG_SNAPSHOT] = {request_snapshot, VIEWS},
+    [MSG_PRUNE] = {request_prune, CHANGES},
 };
 enum { HANDLERS = sizeof(handlers) / sizeof(handlers[0]) };
 

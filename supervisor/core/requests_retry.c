@@ -34,6 +34,7 @@ void request_load(struct engine *engine, const struct request *request, const st
     value_encode(request->body, &loading->body);
     loading->next = engine->loadings;
     engine->loadings = loading;
+    retention_interrupted(engine);
     struct query *query = query_add(engine, QUERY_LOAD_RUN);
     query->peer = request->peer;
     query->request = request->sequence;

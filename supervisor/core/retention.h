@@ -8,5 +8,11 @@
 void retention_drop(struct engine *engine, struct run *run);
 /* At the end of a tick, when its records are in the batch. */
 void retention_flush(struct engine *engine);
+/* A finished run is being loaded: the store removes no more runs until it is told again. */
+void retention_interrupted(struct engine *engine);
+
+/* PRUNE: what is past bounds goes now; answered by retention_pruned, when the store has done it. */
+void request_prune(struct engine *engine, struct request *request);
+void retention_pruned(struct engine *engine, const struct input *input);
 
 #endif

@@ -8,15 +8,10 @@
 #include <stdio.h>
 
 #include "proto/directory.h"
+#include "proto/keep.h"
 #include "proto/status.h"
 
 enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION };
-
-/* How much of something is kept; an age or a count of 0 means without that bound. */
-struct config_keep {
-    int64_t age_ms;
-    uint64_t count;
-};
 
 struct config {
     struct directory directory;
@@ -26,9 +21,9 @@ struct config {
     size_t plugin_dir_count;
     bool is_private; /* ends with its parent, or when idle */
     int ready_fd;    /* -1 = none */
-    struct config_keep keep_runs, keep_events;
+    struct keep keep_runs, keep_events;
     bool has_keep_logs;
-    struct config_keep keep_logs; /* age and bytes, for the local host */
+    struct keep keep_logs; /* age and bytes, for the local host */
     char *state_default;
 };
 
@@ -38,9 +33,5 @@ enum synk_status config_parse(struct config *config, int argc, char **argv,
                               enum config_action *ret_action, struct synk_error *error);
 void config_fini(struct config *config);
 void config_print_help(FILE *out);
-
-/* "30d", "10000", "30d,10000": an age, a count, or both; "0" = for ever. Shared with tests. */
-enum synk_status config_parse_keep(const char *text, struct config_keep *ret_keep,
-                                   struct synk_error *error);
 
 #endif

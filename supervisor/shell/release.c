@@ -93,6 +93,17 @@ static void on_answer(void *context, const struct query *query, const struct sto
 {
     struct shell *shell = context;
     shell->questions--;
+    if (query->kind == QUERY_PRUNE) {
+        struct input input = {
+            .kind = INPUT_PRUNED,
+            .token = query->token,
+            .removed_runs = answer->removed_runs,
+            .removed_events = answer->removed_events,
+            .text = bytes_str(answer->status ? answer->error.text : ""),
+        };
+        shell_step(shell, &input);
+        return;
+    }
     if (query->kind != QUERY_LOAD_RUN) {
         answer_client(shell, query, answer);
         return;

@@ -155,7 +155,7 @@ static enum synk_status open_bus(struct shell *shell, struct synk_error *error)
 static void set_log_bounds(struct spawner_options *options, const struct config *config)
 {
     static const int64_t day_ms = 86400000, most_days = 36500;
-    struct config_keep keep = config->keep_logs;
+    struct keep keep = config->keep_logs;
     if (!config->has_keep_logs)
         return;
     bool is_all = keep.age_ms == 0 && keep.count == 0;

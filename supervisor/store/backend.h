@@ -22,7 +22,8 @@ struct store_ops {
                              void *context, uint32_t *ret_epoch, uint64_t *ret_last_event,
                              uint64_t *ret_quarantined, struct synk_error *error);
     enum synk_status (*commit)(void *backend, const struct batch *batch, struct synk_error *error);
-    /* Fills body or the answer's records (from `arena`); the caller points answer->body at body. */
+    /* Fills body or the answer's records (from `arena`); the caller points answer->body at body.
+     * SYNK_BUSY to QUERY_PRUNE: upkeep is not done with it; ask again after the next. */
     enum synk_status (*query)(void *backend, const struct query *query, struct arena *arena,
                               struct buf *body, struct store_answer *answer,
                               struct synk_error *error);

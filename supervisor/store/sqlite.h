@@ -87,6 +87,9 @@ struct removal {
     struct retention bounds;
     bool runs_open, events_open, versions_open; /* something may be past a bound */
     bool has_removed;                           /* rows in removed_runs */
+    bool interrupted;                           /* of runs, until the owner says what may go */
+    uint64_t removed_runs, removed_events;      /* since `counts` was set */
+    struct synk_error failure;                  /* why it ended before it was done */
     uint64_t finished_runs;
     uint32_t busy_turns; /* pauses that were none, since the last slice */
     /* The last version looked at. */
@@ -136,6 +139,10 @@ int sqlite_count_run(struct sqlite *sqlite, const struct run_record *run, bool r
 /* One slice in a transaction of its own, where something is left and it is time; whether more is.
  */
 bool sqlite_remove_slice(struct sqlite *sqlite, bool idle);
+
+/* QUERY_PRUNE: SYNK_BUSY while more is to be removed. */
+enum synk_status sqlite_query_prune(struct sqlite *sqlite, struct store_answer *answer,
+                                    struct synk_error *error);
 
 enum synk_status sqlite_load(void *backend, void (*each)(void *, const struct record *),
                              void *context, uint32_t *ret_epoch, uint64_t *ret_last_event,

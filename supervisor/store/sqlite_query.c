@@ -154,6 +154,7 @@ static enum synk_status query_load_run(struct sqlite *sqlite, const struct query
 {
     /* It may be about to go on: none is removed until the owner has said so, and what may go then.
      */
+    sqlite->removal.interrupted |= sqlite->removal.runs_open;
     sqlite->removal.runs_open = false;
     struct record first = {.kind = RECORD_RUN};
     enum synk_status status = sqlite_find_run(sqlite, query, arena, &first.run, error);
@@ -201,6 +202,8 @@ enum synk_status sqlite_query(void *backend, const struct query *query, struct a
         return query_load_run(sqlite, query, arena, answer, error);
     case QUERY_BACKUP:
         return sqlite_query_backup(sqlite, query, body, error);
+    case QUERY_PRUNE:
+        return sqlite_query_prune(sqlite, answer, error);
     }
     return status_fail(error, SYNK_UNSUPPORTED, "a question of kind %d", query->kind);
 }

@@ -96,6 +96,7 @@ static int remove_run(struct slice *slice, int64_t run)
         code = sqlite_run(prepare(slice, STATEMENT_REMOVE + RECORD_RUN, run));
     slice->sqlite->removal.has_removed = true;
     slice->sqlite->removal.finished_runs--;
+    slice->sqlite->removal.removed_runs++;
     slice->rows -= RUN_ROWS;
     return code;
 }
@@ -203,6 +204,7 @@ static int remove_events(struct slice *slice)
         int64_t number = found ? sqlite3_column_int64(statement, 0) : 0;
         int64_t at = found ? sqlite3_column_int64(statement, 1) : 0;
         slice->bytes -= found ? sqlite3_column_int64(statement, 2) : 0;
+        int64_t count = found ? sqlite3_column_int64(statement, 3) : 0;
         sqlite3_reset(statement);
         if (code == SQLITE_OK &&
             !(found && ((uint64_t)number <= upto || at < bounds->events_before))) {
@@ -215,6 +217,7 @@ static int remove_events(struct slice *slice)
         keeps_number = true;
         if (code == SQLITE_OK)
             code = sqlite_run(prepare(slice, STATEMENT_DROP_EVENTS, number));
+        removal->removed_events += (uint64_t)count;
         slice->rows -= RUN_ROWS;
     }
     return code;
@@ -289,6 +292,10 @@ int sqlite_retain(struct sqlite *sqlite, const struct retention *bounds)
     removal->versions_open = true;
     removal->unit[0] = '\0';
     removal->version = 0;
+    removal->interrupted = false;
+    removal->failure.status = SYNK_OK;
+    if (bounds->counts)
+        removal->removed_runs = removal->removed_events = 0;
     return remove_runs(&slice);
 }
 
@@ -296,6 +303,22 @@ static bool is_more(const struct removal *removal)
 {
     return removal->runs_open || removal->has_removed || removal->events_open ||
            removal->versions_open;
+}
+
+enum synk_status sqlite_query_prune(struct sqlite *sqlite, struct store_answer *answer,
+                                    struct synk_error *error)
+{
+    const struct removal *removal = &sqlite->removal;
+    const struct synk_error *failure = sqlite->broken.status ? &sqlite->broken : &removal->failure;
+    if (failure->status) {
+        *error = *failure;
+        return failure->status;
+    }
+    if (removal->interrupted || is_more(removal))
+        return status_fail(error, SYNK_BUSY, "more is to be removed");
+    answer->removed_runs = removal->removed_runs;
+    answer->removed_events = removal->removed_events;
+    return SYNK_OK;
 }
 
 static int remove_some(struct sqlite *sqlite)
@@ -339,5 +362,6 @@ bool sqlite_remove_slice(struct sqlite *sqlite, bool idle)
     }
     /* The disk is full: again when the owner next says what may go. */
     removal->runs_open = removal->events_open = removal->versions_open = false;
+    removal->failure = why;
     return false;
 }

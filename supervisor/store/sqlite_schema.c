@@ -192,7 +192,7 @@ const char *const sqlite_sql[STATEMENTS] = {
         "SELECT task, coalesce(length(error), 0) FROM attempts WHERE run=? ORDER BY task",
     [STATEMENT_DROP_ATTEMPTS] = "DELETE FROM attempts WHERE run=? AND task<=?",
     [STATEMENT_OLDEST_EVENTS] =
-        "SELECT last, at, length(items) FROM event_batches ORDER BY last LIMIT 1",
+        "SELECT last, at, length(items), count FROM event_batches ORDER BY last LIMIT 1",
     [STATEMENT_NEXT_VERSION] =
         "SELECT unit, version, EXISTS(SELECT 1 FROM units u WHERE u.id=d.unit AND"
         " u.version=d.version) OR EXISTS(SELECT 1 FROM runs r WHERE r.unit=d.unit AND"

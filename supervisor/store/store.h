@@ -54,14 +54,16 @@ void store_commit(struct store *store, const struct batch *batch, store_commit_d
                   void *context);
 
 /* Answers one query between commits. QUERY_RUN, QUERY_RUNS, QUERY_EVENTS: `body` is the reply's
- * encoded map (or `error`). QUERY_LOAD_RUN: `records` (run, definition, workers, tasks). The query
- * is copied. */
+ * encoded map (or `error`). QUERY_LOAD_RUN: `records` (run, definition, workers, tasks).
+ * QUERY_PRUNE: `removed_…`, once everything that may go has gone, in slices between what else there
+ * is to do. The query is copied. */
 struct store_answer {
     enum synk_status status;
     struct synk_error error;
     struct synk_bytes body;
     const struct record *records;
     size_t record_count;
+    uint64_t removed_runs, removed_events;
 };
 typedef void (*store_query_done)(void *context, const struct query *query,
                                  const struct store_answer *answer);

@@ -4,9 +4,10 @@
  * Invariants: a job belongs to one side at a time, the owner (before it is queued and after it is
  * taken back) or the writer, and changes sides only under the mutex. Jobs run, and are answered, in
  * the order in which they were handed in. `wake` is called once for any number of answers that the
- * owner has not asked for yet. The upkeep of the backend comes after the answer was handed over, so
- * that nobody waits for a checkpoint who does not need it; more of it is done while no job comes,
- * but not once somebody waits for the writer to rest.
+ * owner has not asked for yet. A question about the end of the upkeep (QUERY_PRUNE) is set aside
+ * until there is an answer, and nobody waits behind it. The upkeep of the backend comes after the
+ * answer was handed over, so that nobody waits for a checkpoint who does not need it; more of it is
+ * done while no job comes, but not once somebody waits for the writer to rest.
  */
 #include "supervisor/store/writer.h"
 
@@ -67,6 +68,7 @@ struct writer {
     void (*wake)(void *context);
     void *wake_context;
     pthread_t thread;
+    struct job_list aside; /* the thread's own: questions about the end of the upkeep */
     pthread_mutex_t mutex;
     pthread_cond_t changed; /* a job came, or closing */
     pthread_cond_t rested;  /* nothing queued, nothing under way */
@@ -151,11 +153,47 @@ static void run_job(struct writer *writer, struct job *job)
     }
 }
 
+static void hand_back(struct writer *writer, struct job *job)
+{
+    pthread_mutex_lock(&writer->mutex);
+    append(&writer->answers, job);
+    bool wakes = !writer->woken;
+    writer->woken = true;
+    pthread_mutex_unlock(&writer->mutex);
+    if (wakes && writer->wake)
+        writer->wake(writer->wake_context);
+}
+
+static bool must_wait(const struct job *job)
+{
+    return job->kind == JOB_QUERY && job->query.query.kind == QUERY_PRUNE && !job->query.refused &&
+           job->query.answer.status == SYNK_BUSY;
+}
+
+/* Asks again what was set aside. */
+static void ask_again(struct writer *writer)
+{
+    struct job_list jobs = writer->aside;
+    struct job *job;
+    if (!jobs.first)
+        return;
+    writer->aside.first = NULL;
+    writer->aside.last = &writer->aside.first;
+    while ((job = take_first(&jobs))) {
+        run_job(writer, job);
+        if (must_wait(job))
+            append(&writer->aside, job);
+        else
+            hand_back(writer, job);
+    }
+}
+
 /* Under the mutex, and without it while the backend works. */
 static void keep_up(struct writer *writer, bool idle)
 {
     pthread_mutex_unlock(&writer->mutex);
     bool more = writer->ops->upkeep(writer->backend, idle);
+    ask_again(writer);
     pthread_mutex_lock(&writer->mutex);
     writer->upkeep_due = more && !writer->resting;
 }
@@ -185,16 +223,12 @@ static void *write_jobs(void *context)
     struct job *job;
     while ((job = next_job(writer))) {
         run_job(writer, job);
+        if (must_wait(job))
+            append(&writer->aside, job);
+        else
+            hand_back(writer, job);
         pthread_mutex_lock(&writer->mutex);
-        append(&writer->answers, job);
-        bool wakes = !writer->woken;
-        writer->woken = true;
-        bool idle = !writer->queue.first;
-        pthread_mutex_unlock(&writer->mutex);
-        if (wakes && writer->wake)
-            writer->wake(writer->wake_context);
-        pthread_mutex_lock(&writer->mutex);
-        keep_up(writer, idle);
+        keep_up(writer, !writer->queue.first);
         pthread_mutex_unlock(&writer->mutex);
     }
     return NULL;
@@ -212,6 +246,7 @@ enum synk_status writer_new(const struct store_ops *ops, void *backend, void (*w
     writer->working = true; /* until the thread has looked at its queue */
     writer->queue.last = &writer->queue.first;
     writer->answers.last = &writer->answers.first;
+    writer->aside.last = &writer->aside.first;
     pthread_mutex_init(&writer->mutex, NULL);
     pthread_cond_init(&writer->changed, NULL);
     pthread_cond_init(&writer->rested, NULL);
@@ -246,7 +281,7 @@ void writer_free(struct writer *writer)
     pthread_mutex_unlock(&writer->mutex);
     pthread_join(writer->thread, NULL);
     struct job *job;
-    while ((job = take_first(&writer->answers)))
+    while ((job = take_first(&writer->answers)) || (job = take_first(&writer->aside)))
         free_job(job);
     pthread_cond_destroy(&writer->rested);
     pthread_cond_destroy(&writer->changed);

@@ -55,12 +55,43 @@ class Retention(SynkTest):
         self.start_runs(1)
         self.synk("down")
         self.assertEqual(self.count("definitions"), 2)
-        self.up("--keep-runs", "1")
-        wait_until(lambda: len(self.list_runs()) == 1, "two runs are gone")
+        self.up()
+        self.synk("prune", "--keep-runs", "1")
         self.synk("down")
         self.assertEqual((self.count("runs"), self.count("tasks"), self.count("removed_runs")),
                          (1, 1, 0))
         self.assertEqual(self.count("definitions"), 1)
+
+    def test_prune_removes_now_and_says_what(self):
+        self.set_up()
+        self.start_runs(6)
+        self.assertEqual(self.synk("prune").out, "0 runs and 0 events are gone\n")
+        events = len(self.events())
+        told = self.synk("prune", "--keep-runs", "2", "--keep-events", "1h,10", "--json").json()
+        self.assertEqual(self.list_runs(), ["quick#6", "quick#5"])
+        self.assertEqual(told["runs"], 4)
+        self.assertGreater(told["events"], 0)
+        self.assertGreaterEqual(len(self.events()), events - told["events"])
+        self.assertGreaterEqual(len(self.events()), 10)
+        wrong = self.synk("prune", "--keep-runs", "some", status=2)
+        self.assertIn("--keep-runs: 'some' is neither an age", wrong.err)
+        self.synk("down")
+        self.assertEqual((self.count("runs"), self.count("tasks"), self.count("removed_runs")),
+                         (2, 2, 0))
+
+    def test_prune_lets_everything_else_go_on(self):
+        self.set_up()
+        self.synk("pool", "submit", "sim.noop", "--count", "60000", "--wait")
+        self.start_runs(1)
+        pruning = self.spawn("synk", "prune", "--keep-runs", "1", "--keep-events", "1")
+        self.start_runs(3)
+        out, err = pruning.communicate(timeout=harness.PATIENCE_S)
+        self.assertEqual(pruning.returncode, 0, err)
+        self.assertIn("runs and", out)
+        self.synk("prune", "--keep-runs", "1")
+        self.synk("down")
+        self.assertEqual((self.count("runs"), self.count("tasks"), self.count("removed_runs")),
+                         (1, 1, 0))
 
     def list_runs(self):
         return [run["run"] for run in self.synk("ls", "runs", "--json").lines()]

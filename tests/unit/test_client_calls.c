@@ -39,7 +39,8 @@ static void answer_all(struct fake *fake, const struct question *question)
 {
     record(question);
     answer(fake, question, REPLY,
-           "{\"run\": \"u#1\", \"id\": 1, \"tasks\": 3, \"bytes\": 4096, \"data\": \"x\"}");
+           "{\"run\": \"u#1\", \"id\": 1, \"tasks\": 3, \"bytes\": 4096, \"data\": \"x\","
+           "\"runs\": 4, \"events\": 5}");
 }
 
 static const char *const two[] = {"a", "b"};
@@ -111,7 +112,8 @@ static void call_the_rest(struct synk_client *client, int number, enum synk_stat
     struct synk_submission submission = {
         .function = "f", .count = 2, .timeout_ms = -1, .priority = 3, .key = "k"};
     struct synk_filter filter = {.types = two, .type_count = 2, .unit = "u", .run = "u#1"};
-    uint64_t bytes = 0;
+    struct synk_prune prune = {SYNK_KEEP_CONFIGURED, 9, 0, 7, {0}};
+    uint64_t bytes = 0, runs = 0;
     switch (number) {
     case 15:
         *status = synk_submit(client, &submission, NULL, NULL);
@@ -131,6 +133,11 @@ static void call_the_rest(struct synk_client *client, int number, enum synk_stat
         break;
     case 20:
         *status = synk_fetch_events(client, 0, NULL, 0, NONE);
+        break;
+    case 21:
+        *status = synk_prune(client, &prune, &runs, &bytes, NULL);
+        CU_ASSERT_EQUAL(runs, 4);
+        CU_ASSERT_EQUAL(bytes, 5);
         break;
     }
 }
@@ -160,6 +167,7 @@ static void each_call_asks_what_it_says(void)
         "82 {\"graceMs\":500,\"keepHosts\":true}",
         "76 {\"from\":7,\"limit\":5,\"types\":[\"a\",\"b\"],\"unit\":\"u\",\"run\":\"u#1\"}",
         "76 {\"from\":0}",
+        "89 {\"keepRuns\":9,\"keepEventsMs\":0,\"keepEvents\":7}",
     };
     struct fake *fake = fake_new(answer_all);
     struct synk_client *client = open_client(fake, 10000);

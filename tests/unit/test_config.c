@@ -23,16 +23,16 @@ static void test_keep_reads_ages_and_counts(void)
         {"500,2w", 1209600000, 500},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct config_keep keep = {-1, 77};
-        CU_ASSERT_EQUAL(config_parse_keep(rows[i].text, &keep, NULL), SYNK_OK);
+        struct keep keep = {-1, 77};
+        CU_ASSERT_EQUAL(keep_parse(rows[i].text, &keep, NULL), SYNK_OK);
         CU_ASSERT_EQUAL(keep.age_ms, rows[i].age_ms);
         CU_ASSERT_EQUAL(keep.count, rows[i].count);
     }
     static const char *const wrong[] = {"",    "d",   "-1", "3q",
                                         "3 d", "1d,", ",1", "9999999999999999999"};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-        struct config_keep keep = {-1, 77};
-        CU_ASSERT_EQUAL(config_parse_keep(wrong[i], &keep, NULL), SYNK_INVALID);
+        struct keep keep = {-1, 77};
+        CU_ASSERT_EQUAL(keep_parse(wrong[i], &keep, NULL), SYNK_INVALID);
         CU_ASSERT_EQUAL(keep.count, 77);
     }
 }

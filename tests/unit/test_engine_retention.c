@@ -130,6 +130,72 @@ static void a_version_outlives_the_summaries_of_its_runs(void)
     fixture_fini(&f);
 }
 
+static void prune_is_answered_when_the_store_has_done_it(void)
+{
+    struct fixture f;
+    begin(&f, 9, 60000);
+    for (int i = 0; i < 4; i++)
+        end_run(&f);
+    uint64_t asked =
+        fixture_ask(&f, 1, MSG_PRUNE, "{\"keepRuns\":2,\"keepRunsMs\":0,\"key\":\"k\"}");
+    CU_ASSERT_PTR_NULL(fixture_reply(&f, asked));
+    CU_ASSERT_EQUAL(f.query.kind, QUERY_PRUNE);
+    CU_ASSERT_EQUAL(count_text(&f, "retain keep_runs=2 keep_events=7 counts=1"), 1);
+    /* Nor does anything else answer for a run that is going, or come between with other bounds. */
+    uint64_t token = f.query.token;
+    uint64_t second = fixture_ask(&f, 1, MSG_PRUNE, "{}");
+    CU_ASSERT_TRUE(fixture_reply_has(&f, second, "busy"));
+    pass(&f, 12000);
+    CU_ASSERT_EQUAL(count_text(&f, "retain"), 1);
+    fixture_input(
+        &f, (struct input){
+                .kind = INPUT_PRUNED, .token = token, .removed_runs = 2, .removed_events = 11});
+    CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "{\"runs\":2,\"events\":11}"));
+    uint64_t again = fixture_ask(&f, 1, MSG_PRUNE, "{\"keepRuns\":1,\"key\":\"k\"}");
+    CU_ASSERT_TRUE(fixture_reply_has(&f, again, "{\"runs\":2,\"events\":11}"));
+    asked = fixture_ask(&f, 1, MSG_WAIT, "{\"run\":\"w#2\"}");
+    CU_ASSERT_PTR_NULL(fixture_reply(&f, asked));
+    CU_ASSERT_EQUAL(f.query.kind, QUERY_LOAD_RUN);
+    fixture_fini(&f);
+}
+
+static void prune_goes_on_when_a_run_has_been_loaded(void)
+{
+    struct fixture f;
+    begin(&f, 9, 0);
+    fixture_start(&f, "{\"unit\":\"w\"}");
+    CU_ASSERT_TRUE(fixture_end(&f, "w", OUTCOME_FAILED, "null"));
+    uint64_t asked = fixture_ask(&f, 1, MSG_PRUNE, "{}");
+    uint64_t token = f.query.token;
+    CU_ASSERT_EQUAL(count_text(&f, "retain keep_runs=9 keep_events=7 counts=1"), 1);
+    fixture_ask(&f, 1, MSG_RETRY, "{\"run\":\"w#1\"}");
+    CU_ASSERT_EQUAL(count_text(&f, "retain"), 1);
+    fixture_load_run(&f);
+    CU_ASSERT_EQUAL(count_text(&f, "retain"), 2); /* the count goes on, too */
+    CU_ASSERT_EQUAL(count_text(&f, "counts"), 1);
+    fixture_input(&f, (struct input){.kind = INPUT_PRUNED,
+                                     .token = token,
+                                     .text = bytes_str("the disk is full")});
+    CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "the disk is full"));
+    asked = fixture_ask(&f, 1, MSG_PRUNE, "{}");
+    CU_ASSERT_PTR_NULL(fixture_reply(&f, asked));
+    fixture_fini(&f);
+}
+
+static void prune_refuses_what_is_no_bound(void)
+{
+    static const char *const bad[] = {"{\"keepRuns\":-1}", "{\"keepRunsMs\":\"1d\"}",
+                                      "{\"keepEvents\":1.5}", "{\"keepEventsMs\":true}"};
+    struct fixture f;
+    begin(&f, 9, 0);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        uint64_t asked = fixture_ask(&f, 1, MSG_PRUNE, bad[i]);
+        CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "must be 0 (no bound) or more"));
+    }
+    CU_ASSERT_EQUAL(count_text(&f, "retain"), 0);
+    fixture_fini(&f);
+}
+
 int main(int argc, char **argv)
 {
 #define CASE(name)                                                                                 \
@@ -138,6 +204,9 @@ int main(int argc, char **argv)
     }
     static const struct unit_case cases[] = {
         CASE(the_store_is_told_while_things_happen),
+        CASE(prune_is_answered_when_the_store_has_done_it),
+        CASE(prune_goes_on_when_a_run_has_been_loaded),
+        CASE(prune_refuses_what_is_no_bound),
         CASE(not_while_a_run_may_go_on),
         CASE(summaries_of_removed_runs_are_forgotten),
         CASE(a_version_outlives_the_summaries_of_its_runs),

@@ -287,6 +287,130 @@ static void what_stays_of_a_released_unit_goes_with_its_last_run_and_event(void)
     end(&fixture);
 }
 
+/* ---- QUERY_PRUNE ---- */
+
+struct pruned {
+    sem_t woken;
+    int answers;
+    struct store_answer answer;
+};
+
+static void wake_pruned(void *context)
+{
+    sem_post(&((struct pruned *)context)->woken);
+}
+
+static void note_pruned(void *context, const struct query *query, const struct store_answer *answer)
+{
+    struct pruned *pruned = context;
+    CU_ASSERT_EQUAL(query->kind, QUERY_PRUNE);
+    pruned->answers++;
+    pruned->answer = *answer;
+}
+
+static void note_commit(void *context, enum synk_status status, const struct synk_error *error,
+                        int64_t commit_us)
+{
+    (void)context, (void)error, (void)commit_us;
+    CU_ASSERT_EQUAL(status, SYNK_OK);
+}
+
+static void prune_is_answered_at_its_end(void)
+{
+    struct fixture fixture = {0};
+    struct pruned pruned = {0};
+    struct store *store = NULL;
+    sem_init(&pruned.woken, 0, 0);
+    struct store_options options = {.uri = "memory:", .wake = wake_pruned, .wake_context = &pruned};
+    CU_ASSERT_EQUAL_FATAL(store_open(&options, &store, NULL), SYNK_OK);
+    batch_init(&fixture.batch);
+    for (uint64_t run = 1; run <= 4; run++) {
+        add_run(&fixture, run, 0, RUN_SUCCEEDED, (int64_t)run);
+        add_tasks(&fixture, run, 4000, (struct synk_bytes){0}); /* more than a slice takes */
+    }
+    fixture.batch.first_event = 1;
+    fixture.batch.event_count = 30;
+    buf_append(&fixture.batch.events, "x", 1);
+    store_commit(store, &fixture.batch, note_commit, NULL);
+    struct batch bounds;
+    batch_init(&bounds);
+    bounds.retains = true;
+    bounds.retention =
+        (struct retention){.keep_runs = 1, .events_before = INT64_MAX, .counts = true};
+    store_commit(store, &bounds, note_commit, NULL);
+    struct query query = {.kind = QUERY_PRUNE};
+    store_query(store, &query, note_pruned, &pruned);
+    while (!pruned.answers) {
+        while (sem_wait(&pruned.woken) != 0)
+            ;
+        store_complete(store);
+    }
+    CU_ASSERT_EQUAL(pruned.answer.status, SYNK_OK);
+    CU_ASSERT_EQUAL(pruned.answer.removed_runs, 3);
+    CU_ASSERT_EQUAL(pruned.answer.removed_events, 30);
+    store_close(store);
+    batch_fini(&bounds);
+    batch_fini(&fixture.batch);
+    sem_destroy(&pruned.woken);
+}
+
+static enum synk_status ask(struct fixture *fixture, const struct query *query,
+                            struct store_answer *ret_answer)
+{
+    struct arena arena = {0};
+    struct buf body = {0};
+    *ret_answer = (struct store_answer){0};
+    enum synk_status status = memory_store_ops.query(fixture->sqlite, query, &arena, &body,
+                                                     ret_answer, &ret_answer->error);
+    arena_fini(&arena);
+    buf_fini(&body);
+    return status;
+}
+
+/* The run that is being loaded may be about to go on. */
+static void prune_waits_while_a_run_is_loaded(void)
+{
+    struct fixture fixture;
+    struct store_answer answer;
+    struct query load = {.kind = QUERY_LOAD_RUN, .run = 1199}, prune = {.kind = QUERY_PRUNE};
+    begin(&fixture);
+    for (uint64_t run = 1; run <= 1200; run++)
+        add_run(&fixture, run, 0, RUN_SUCCEEDED, (int64_t)run);
+    retain(&fixture, (struct retention){.keep_runs = 10, .counts = true});
+    CU_ASSERT_EQUAL(ask(&fixture, &load, &answer), SYNK_OK);
+    rest(&fixture);
+    CU_ASSERT_EQUAL(ask(&fixture, &prune, &answer), SYNK_BUSY);
+    retain(&fixture, (struct retention){.keep_runs = 10});
+    CU_ASSERT_EQUAL(ask(&fixture, &prune, &answer), SYNK_BUSY);
+    rest(&fixture);
+    CU_ASSERT_EQUAL(ask(&fixture, &prune, &answer), SYNK_OK);
+    CU_ASSERT_EQUAL(answer.removed_runs, 1190);
+    end(&fixture);
+}
+
+/* One that cannot be answered any more. */
+static void closing_does_not_wait_for_a_prune(void)
+{
+    struct pruned pruned = {0};
+    struct store *store = NULL;
+    struct fixture fixture = {0};
+    sem_init(&pruned.woken, 0, 0);
+    struct store_options options = {.uri = "memory:", .wake = wake_pruned, .wake_context = &pruned};
+    CU_ASSERT_EQUAL_FATAL(store_open(&options, &store, NULL), SYNK_OK);
+    batch_init(&fixture.batch);
+    for (uint64_t run = 1; run <= 1200; run++)
+        add_run(&fixture, run, 0, RUN_SUCCEEDED, (int64_t)run);
+    fixture.batch.retains = true;
+    fixture.batch.retention = (struct retention){.keep_runs = 10, .counts = true};
+    store_commit(store, &fixture.batch, note_commit, NULL);
+    struct query query = {.kind = QUERY_PRUNE};
+    store_query(store, &query, note_pruned, &pruned);
+    store_close(store);
+    CU_ASSERT(pruned.answers <= 1);
+    batch_fini(&fixture.batch);
+    sem_destroy(&pruned.woken);
+}
+
 static void events_go_by_age_and_by_count(void)
 {
     struct fixture fixture;
@@ -472,6 +596,9 @@ int main(int argc, char **argv)
         CASE(under_load_slices_come_seldom_and_come),
         CASE(versions_go_when_no_run_is_left_that_needs_them),
         CASE(what_stays_of_a_released_unit_goes_with_its_last_run_and_event),
+        CASE(prune_is_answered_at_its_end),
+        CASE(prune_waits_while_a_run_is_loaded),
+        CASE(closing_does_not_wait_for_a_prune),
         CASE(events_go_by_age_and_by_count),
         CASE(a_run_that_is_being_loaded_is_not_taken),
         CASE(a_commit_that_fails_removes_nothing),

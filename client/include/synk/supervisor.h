@@ -23,6 +23,19 @@ SYNK_API enum synk_status synk_stats(struct synk_client *client, struct synk_doc
  * may be NULL. */
 SYNK_API enum synk_status synk_backup(struct synk_client *client, const char *path,
                                       uint64_t *ret_bytes, struct synk_error *error);
+enum { SYNK_KEEP_CONFIGURED = -1 };
+/* What of finished runs and of events is kept; 0 = no bound, SYNK_KEEP_CONFIGURED = the bound that
+ * the supervisor was started with. */
+struct synk_prune {
+    int64_t keep_runs_ms, keep_runs; /* ended so long ago; so many of the latest */
+    int64_t keep_events_ms, keep_events;
+    uint64_t reserved[4]; /* 0 */
+};
+/* Removes what is past these bounds and answers when it is gone; everything else goes on meanwhile.
+ * ret_runs and ret_events, how many went, may be NULL. SYNK_BUSY while another is under way. */
+SYNK_API enum synk_status synk_prune(struct synk_client *client, const struct synk_prune *prune,
+                                     uint64_t *ret_runs, uint64_t *ret_events,
+                                     struct synk_error *error);
 /* Ends the supervisor: what runs has grace_ms to end (0 = none; it then runs again after the next
  * start); keep_hosts leaves the worker hosts and what they run alone, for the next supervisor. */
 SYNK_API enum synk_status synk_shutdown(struct synk_client *client, int64_t grace_ms,
