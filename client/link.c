@@ -3,9 +3,9 @@
  * SUB once there is a subscription.
  *
  * Invariant: whatever was written to a connection that broke is written again to the next one.
- * ZeroMQ drops what it had queued for a broken connection and says nothing, so the monitor is
- * asked: at every completed handshake all unanswered requests count as unsent. The monitor's word
- * comes after the new connection's pipe is in place, so nothing sent then can end in the old one.
+ * ZeroMQ does not say what of it was lost with the connection and what is still queued, so the
+ * monitor is asked: at every completed handshake all unanswered requests count as unsent. What was
+ * still queued is then sent twice; the second answer finds nobody who waits.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -22,21 +22,22 @@ static enum synk_status fail_zmq(struct synk_error *error, const char *what)
     return status_fail(error, SYNK_IO, "%s: %s", what, zmq_strerror(zmq_errno()));
 }
 
-/* Settings that ZeroMQ only heeds before the connect. */
+/* Settings that ZeroMQ only heeds before the connect. Not ZMQ_IMMEDIATE among them: with it, a
+ * connection that breaks takes its pipe away at once, and where that is between two frames of a
+ * message that is being read, ZeroMQ aborts the program. */
 static void *new_socket(struct link *link, int type)
 {
     void *socket = zmq_socket(link->context, type);
     if (!socket)
         return NULL;
     int no_linger = 0, high_water = CLIENT_SOCKET_MESSAGES, reconnect_ms = 50,
-        reconnect_max_ms = 1000, immediate = 1;
+        reconnect_max_ms = 1000;
     int64_t max_bytes = LIMIT_FRAME_BYTES + MSG_HEADER_BYTES;
     zmq_setsockopt(socket, ZMQ_LINGER, &no_linger, sizeof(no_linger));
     zmq_setsockopt(socket, ZMQ_SNDHWM, &high_water, sizeof(high_water));
     zmq_setsockopt(socket, ZMQ_RCVHWM, &high_water, sizeof(high_water));
     zmq_setsockopt(socket, ZMQ_RECONNECT_IVL, &reconnect_ms, sizeof(reconnect_ms));
     zmq_setsockopt(socket, ZMQ_RECONNECT_IVL_MAX, &reconnect_max_ms, sizeof(reconnect_max_ms));
-    zmq_setsockopt(socket, ZMQ_IMMEDIATE, &immediate, sizeof(immediate));
     zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max_bytes, sizeof(max_bytes));
     return socket;
 }
@@ -207,8 +208,6 @@ static void receive_monitor(struct synk_client *client, int64_t now_ms)
             link->is_fresh = true;
             link->heard_ms = now_ms;
             link->probe_wait_ms = CLIENT_PROBE_MS;
-            /* Makes ZeroMQ handle what its I/O thread told it: the new pipe, the old one's end. */
-            link_has(link->dealer, ZMQ_POLLOUT);
             requests_rewind(client);
             link_probe(client, now_ms);
         }

@@ -7,3 +7,7 @@ foreach(source ${unit_tests})
     set_tests_properties(unit.${name} PROPERTIES LABELS "unit;threads")
   endif()
 endforeach()
+# A program on the library, for test_client.py.
+add_executable(client_driver integration/client_driver.c)
+set_target_properties(client_driver PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+target_link_libraries(client_driver PRIVATE synk Threads::Threads)

@@ -46,7 +46,8 @@ SYNK_API enum synk_status synk_wait(struct synk_client *client, const char *run,
 SYNK_API enum synk_status synk_wait_start(struct synk_client *client, const char *run,
                                           synk_reply reply, void *context,
                                           struct synk_error *error);
-/* Cancels what has not ended of a run; SYNK_REFUSED where it has ended. */
+/* Cancels what has not ended of a run. One that has ended stays as it is: SYNK_OK where the
+ * supervisor still has it in memory, SYNK_REFUSED where not. */
 SYNK_API enum synk_status synk_cancel(struct synk_client *client, const char *run,
                                       struct synk_error *error);
 /* Runs what failed of an ended run again, or the workers named. ret_tasks (may be NULL): how many
