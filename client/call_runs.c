@@ -47,6 +47,14 @@ enum synk_status synk_run_start(struct synk_client *client, const char *unit,
     return status;
 }
 
+enum synk_status synk_tick(struct synk_client *client, const char *unit,
+                           struct synk_document **ret_body, struct synk_error *error)
+{
+    struct synk_builder *body = call_body();
+    call_put_string(body, "unit", unit);
+    return call_send(client, "tick", body, ret_body, error);
+}
+
 static struct synk_builder *body_of_run(const char *run)
 {
     struct synk_builder *body = call_body();

@@ -8,6 +8,12 @@ enum synk_status synk_stats(struct synk_client *client, struct synk_document **r
     return call_send(client, "stats", call_body(), ret_stats, error);
 }
 
+enum synk_status synk_scan(struct synk_client *client, struct synk_document **ret_body,
+                           struct synk_error *error)
+{
+    return call_send(client, "scan", call_body(), ret_body, error);
+}
+
 enum synk_status synk_backup(struct synk_client *client, const char *path, uint64_t *ret_bytes,
                              struct synk_error *error)
 {

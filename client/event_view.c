@@ -172,3 +172,26 @@ enum synk_status synk_fetch_events(struct synk_client *client, uint64_t from,
     call_put_string(body, "run", filter->run);
     return call_send(client, "fetch", body, ret_page, error);
 }
+
+enum synk_status synk_milestone(struct synk_client *client, const char *name,
+                                const struct synk_milestone_options *options, uint64_t *ret_seq,
+                                struct synk_error *error)
+{
+    struct synk_builder *body = call_body();
+    enum synk_status status = SYNK_OK;
+    call_put_string(body, "name", name);
+    if (options) {
+        call_put_encoded(body, "payload", options->payload);
+        call_put_string(body, "unit", options->unit);
+        call_put_string(body, "run", options->run);
+        call_put_string(body, "worker", options->worker);
+        call_put_string(body, "key", options->key);
+        status = call_check_reserved(options->reserved,
+                                     sizeof(options->reserved) / sizeof(options->reserved[0]),
+                                     "synk_milestone_options", error);
+    }
+    if (!status)
+        return call_send_for_number(client, "milestone", body, "seq", ret_seq, error);
+    synk_builder_free(body);
+    return status;
+}

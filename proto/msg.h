@@ -61,6 +61,9 @@
     X(MSG_RELEASE, 83, "release")                                                                  \
     X(MSG_SET, 84, "set")                                                                          \
     X(MSG_SNAPSHOT, 85, "snapshot")                                                                \
+    X(MSG_MILESTONE, 86, "milestone")                                                              \
+    X(MSG_TICK, 87, "tick")                                                                        \
+    X(MSG_SCAN, 88, "scan")                                                                        \
     X(MSG_PRUNE, 89, "prune")                                                                      \
     /* supervisor to client */                                                                     \
     X(MSG_REPLY, 128, "reply")                                                                     \

@@ -30,6 +30,8 @@ int main(int argc, char **argv)
     struct config config = {
         .keep_runs = {defaults.keep_runs_ms, defaults.keep_runs},
         .keep_events = {defaults.keep_events_ms, defaults.keep_events},
+        .watch_interval_ms = defaults.watch_interval_ms,
+        .idle_threshold_ms = defaults.idle_threshold_ms,
     };
     enum config_action action;
     struct synk_error error = {0};

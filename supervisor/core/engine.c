@@ -31,6 +31,7 @@
 #include "supervisor/core/settle.h"
 #include "supervisor/core/shutdown.h"
 #include "supervisor/core/stats.h"
+#include "supervisor/core/watcher.h"
 
 void engine_config_defaults(struct engine_config *config)
 {
@@ -43,6 +44,8 @@ void engine_config_defaults(struct engine_config *config)
         .keep_events_ms = 30LL * 24 * 3600 * 1000,
         .keep_runs = 100000,
         .keep_events = 10000000,
+        .watch_interval_ms = 60 * 1000,
+        .idle_threshold_ms = 600 * 1000,
         .boot = "",
         .version = SYNK_VERSION,
         .durability = "none",
@@ -211,6 +214,9 @@ static void fire(struct engine *engine, const struct timer *timer)
     case TIMER_STATS:
         tell_stats(engine);
         return;
+    case TIMER_WATCH:
+        watcher_timer(engine);
+        return;
     case TIMER_SPAWN:
         local_host_spawn(engine);
         return;
@@ -239,6 +245,7 @@ static void input_start(struct engine *engine, const struct input *input)
     if (engine->config.stats_interval_ms > 0)
         timers_set(&engine->timers, engine->now + engine->config.stats_interval_ms, TIMER_STATS, 0,
                    0);
+    watcher_start(engine);
     local_host_start(engine);
 }
 

@@ -37,6 +37,10 @@ struct engine_config {
     int64_t keep_runs_ms, keep_events_ms;
     uint64_t keep_runs, keep_events;
     int64_t stats_interval_ms; /* engine:stats milestone; 0 = off */
+    /* The watcher: how often it looks, 0 = only when asked; what is long, and whether it resumes
+     * what was paused, and releases what was not used, for so long. */
+    int64_t watch_interval_ms, idle_threshold_ms;
+    bool auto_unpause, auto_release;
     bool schedule_by_hand;     /* nothing starts by its schedule but by a TICK */
     const char *boot;          /* changes when now_ms starts anew, as at a boot; "" = unknown */
     bool exits_when_idle;      /* private supervisors */

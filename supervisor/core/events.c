@@ -226,3 +226,13 @@ void milestone_unit(struct engine *engine, struct unit *unit, const char *what,
     snprintf(name, sizeof(name), "unit:%s:%s", unit->id_text, what);
     milestone_emit(engine, unit, NULL, (struct synk_bytes){0}, bytes_str(name), payload);
 }
+
+void milestone_worker(struct engine *engine, struct unit *unit, const char *worker,
+                      const char *what)
+{
+    char name[2 * LIMIT_ID_BYTES + 32];
+    snprintf(name, sizeof(name), "worker:%s%s%s:%s", unit->id_text, worker ? "/" : "",
+             worker ? worker : "", what);
+    milestone_emit(engine, unit, NULL, worker ? bytes_str(worker) : (struct synk_bytes){0},
+                   bytes_str(name), (struct synk_bytes){0});
+}

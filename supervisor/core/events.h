@@ -25,6 +25,9 @@ struct synk_bytes payload_text(struct engine *engine, const char *key, struct sy
 /* `unit:ID:what` as a milestone. */
 void milestone_unit(struct engine *engine, struct unit *unit, const char *what,
                     struct synk_bytes payload);
+/* "worker:ID:WHAT": of a standalone worker (`worker` NULL), or of one of a process. */
+void milestone_worker(struct engine *engine, struct unit *unit, const char *worker,
+                      const char *what);
 void milestone_emit(struct engine *engine, struct unit *unit, const struct run *run,
                     struct synk_bytes worker, struct synk_bytes name, struct synk_bytes payload);
 /* The entries `unit` and `run` of a run's events. */

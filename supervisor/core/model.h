@@ -183,6 +183,8 @@ struct unit {
     int64_t due;                 /* monotonic; 0 = none, or on a calendar: then due_at decides */
     uint64_t due_rule;           /* the schedule that the due time follows; 0 = none */
     bool start_waits;            /* runOnStart, until a TICK */
+    bool stale_told;             /* the watcher has said that nothing uses it */
+    int64_t idle_since, paused_since; /* monotonic; 0 = since before the start, or not */
     struct execution execution;
     struct run *first_run, *last_run; /* unfinished ones, oldest first */
     uint32_t live_runs, running_runs;
@@ -213,6 +215,8 @@ struct task_extra {
     struct blob *milestone; /* the name of the last one of this attempt */
     float progress;
     uint8_t host_deaths; /* ends of its host's process while it may have run */
+    int64_t progressed_at; /* monotonic: when its attempt last told of progress; 0 = never */
+    uint32_t stuck_told;   /* the attempt that the watcher has told of */
 };
 
 struct task {

@@ -212,8 +212,10 @@ static void put_version(struct engine *engine, struct unit *unit, struct definit
     const struct unit_options *options = definition->unit;
     const struct unit_options *old = unit->current ? unit->current->definition->unit : NULL;
     /* What was paused or disabled at run time stays so, unless the file changes that very field. */
-    if (!old || old->paused != options->paused)
+    if (!old || old->paused != options->paused) {
         unit->paused = options->paused;
+        unit->paused_since = options->paused ? engine->now : 0;
+    }
     if (!old || old->enabled != options->enabled)
         unit->enabled = options->enabled;
     engine->milestone_units += options->run_on_milestone != NULL;
@@ -260,10 +262,15 @@ void unit_set_enabled(struct engine *engine, struct unit *unit, bool enabled)
 void unit_release(struct engine *engine, struct unit *unit)
 {
     engine->milestone_units -= unit->current->definition->unit->run_on_milestone != NULL;
+    if (unit->current->definition->kind == UNIT_WORKER)
+        milestone_worker(engine, unit, NULL, "released");
     milestone_unit(engine, unit, "released", (struct synk_bytes){0});
     version_unref(unit->current);
     unit->current = NULL;
     unit->due = unit->due_at = 0;
+    unit->due_rule = 0;
+    unit->idle_since = unit->paused_since = 0;
+    unit->stale_told = false;
     unit->status = UNIT_IDLE;
     unit->paused = false;
     overlay_fini(&unit->overlay);
@@ -285,10 +292,13 @@ void unit_set_paused(struct engine *engine, struct unit *unit, bool paused)
         return;
     const char *previous = unit_status_name(unit_shown_status(unit));
     unit->paused = paused;
+    unit->paused_since = paused ? engine->now : 0;
     unit_touch(engine, unit);
     tell_updated(engine, unit, "status-change", previous,
                  unit_status_name(unit_shown_status(unit)));
-    if (!paused)
+    if (!paused && unit->current && unit->current->definition->kind == UNIT_WORKER)
+        milestone_worker(engine, unit, NULL, "unpaused");
+    else if (!paused)
         milestone_unit(engine, unit, "unpaused", (struct synk_bytes){0});
     heed_pause(engine, unit);
 }
@@ -342,6 +352,8 @@ bool unit_set_worker_paused(struct engine *engine, struct unit *unit, struct syn
         record->unit.enabled = true;
         record->unit.paused = paused;
         unit_requeue_worker(engine, unit, text);
+        if (!paused)
+            milestone_worker(engine, unit, text, "unpaused");
     }
     free(text);
     return true;

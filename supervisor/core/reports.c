@@ -38,7 +38,7 @@ static void adopt(struct engine *engine, struct run *run, struct host *host,
     task_detach(engine, run, id->task);
     task->attempts = id->attempt;
     task->epoch = id->epoch;
-    task->flags = 0;
+    task->flags &= TASK_CANCEL_WANTED;
     task_attach(engine, run, id->task, host, running ? TASK_RUNNING : TASK_DISPATCHED);
     if (running) {
         /* Its start was told before the restart, or is told once more: at least once. */
@@ -77,7 +77,7 @@ void reports_listed(struct engine *engine, struct host *host, const struct msg_a
     }
     if (task && is_unrecorded(run, task, attempt->id)) {
         adopt(engine, run, host, &attempt->id, running, attempt->at);
-        if (run->cancelling)
+        if (task_is_cancelled(run, attempt->id.task))
             task_cancel(engine, run, attempt->id.task, "cancel");
         return;
     }
@@ -116,8 +116,10 @@ void reports_progress(struct engine *engine, struct host *host, const struct inp
     for (size_t i = 0; i < count; i++) {
         struct run *run = run_with_task(engine, attempts[i].id);
         struct task *task = run ? &run->tasks[attempts[i].id.task] : NULL;
-        if (task && is_current(task, host, attempts[i].id))
-            task_extra(task)->progress = (float)attempts[i].progress;
+        if (!task || !is_current(task, host, attempts[i].id))
+            continue;
+        task_extra(task)->progress = (float)attempts[i].progress;
+        task_extra(task)->progressed_at = engine->now;
     }
 }
 

@@ -18,10 +18,12 @@
 #include "supervisor/core/requests_registry.h"
 #include "supervisor/core/requests_retry.h"
 #include "supervisor/core/requests_run.h"
+#include "supervisor/core/requests_time.h"
 #include "supervisor/core/retention.h"
 #include "supervisor/core/settings.h"
 #include "supervisor/core/shutdown.h"
 #include "supervisor/core/stats.h"
+#include "supervisor/core/watcher.h"
 
 enum {
     CHANGES = 1,     /* refused while the store is down; idempotency keys are heeded */
@@ -56,6 +58,9 @@ static const struct handler handlers[] = {
     [MSG_RELEASE] = {request_release, CHANGES},
     [MSG_SET] = {request_set, CHANGES},
     [MSG_SNAPSHOT] = {request_snapshot, VIEWS},
+    [MSG_MILESTONE] = {request_milestone, CHANGES},
+    [MSG_TICK] = {request_tick, CHANGES | STARTS_WORK},
+    [MSG_SCAN] = {request_scan, CHANGES},
     [MSG_PRUNE] = {request_prune, CHANGES},
 };
 enum { HANDLERS = sizeof(handlers) / sizeof(handlers[0]) };

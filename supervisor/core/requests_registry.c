@@ -51,6 +51,14 @@ static bool depends_on(const struct unit *unit, const char *id)
     return found;
 }
 
+bool registry_has_dependents(const struct engine *engine, const char *id)
+{
+    for (size_t i = 0; i < engine->unit_count; i++)
+        if (depends_on(engine->units[i], id))
+            return true;
+    return false;
+}
+
 static void pack_dependents(const struct engine *engine, const char *id, struct buf *out)
 {
     size_t count = 0;

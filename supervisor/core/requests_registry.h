@@ -7,6 +7,8 @@
 void request_release(struct engine *engine, struct request *request);
 /* The unit's last run has ended: what waits for that goes on. */
 void releases_continue(struct engine *engine, struct unit *unit);
+/* Whether hooks of another unit name it. */
+bool registry_has_dependents(const struct engine *engine, const char *id);
 void releases_free(struct engine *engine);
 void request_snapshot(struct engine *engine, struct request *request);
 /* `list` of a process's workers. */

@@ -502,6 +502,8 @@ static void account(struct engine *engine, struct run *run)
     if (run->status == RUN_SKIPPED || !run->started_at)
         return;
     unit->run_count++;
+    unit->idle_since = engine->now;
+    unit->stale_told = false;
     unit->success_count += run->status == RUN_SUCCEEDED;
     execution_add(&unit->execution, run->ended_at - run->started_at);
     unit_touch(engine, unit);

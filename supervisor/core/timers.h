@@ -17,6 +17,7 @@ enum timer_kind {
     TIMER_HOSTS,    /* liveness of hosts, once every half heartbeat */
     TIMER_SLOW,     /* retention, expiry: every few seconds */
     TIMER_STATS,
+    TIMER_WATCH,
     TIMER_SPAWN,    /* the local host is to be started again */
     TIMER_SHUTDOWN, /* the grace is over; later: the kills are */
     TIMER_LOG,      /* a log request waited long enough: id = request */

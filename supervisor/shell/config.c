@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "proto/bytes.h"
+#include "proto/definition.h"
 
 /* What a worker host takes: each slot is a forked runner for it to watch. */
 #define CONFIG_SLOTS_MAX 1024
@@ -23,6 +24,12 @@ enum option_id {
     OPTION_KEEP_RUNS,
     OPTION_KEEP_EVENTS,
     OPTION_KEEP_LOGS,
+    OPTION_WATCH_INTERVAL,
+    OPTION_IDLE_THRESHOLD,
+    OPTION_AUTO_UNPAUSE,
+    OPTION_AUTO_RELEASE,
+    OPTION_NO_SCHEDULE,
+    OPTION_STATS_INTERVAL,
 };
 
 static const struct option options[] = {
@@ -35,6 +42,12 @@ static const struct option options[] = {
     {"keep-runs", required_argument, NULL, OPTION_KEEP_RUNS},
     {"keep-events", required_argument, NULL, OPTION_KEEP_EVENTS},
     {"keep-logs", required_argument, NULL, OPTION_KEEP_LOGS},
+    {"watch-interval", required_argument, NULL, OPTION_WATCH_INTERVAL},
+    {"idle-threshold", required_argument, NULL, OPTION_IDLE_THRESHOLD},
+    {"auto-unpause", no_argument, NULL, OPTION_AUTO_UNPAUSE},
+    {"auto-release", no_argument, NULL, OPTION_AUTO_RELEASE},
+    {"no-schedule", no_argument, NULL, OPTION_NO_SCHEDULE},
+    {"stats-interval", required_argument, NULL, OPTION_STATS_INTERVAL},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {0},
@@ -60,6 +73,14 @@ void config_print_help(FILE *out)
           "  --keep-events KEEP the same for events (default: 30d,10000000)\n"
           "  --keep-logs KEEP   how long and how many bytes of attempts' logs are kept on this\n"
           "                     machine (default: 30d,268435456)\n"
+          "  --no-schedule      start nothing on schedule, but by `synk tick`\n"
+          "  --watch-interval T how often the watcher looks for units that nothing uses and\n"
+          "                     attempts that get nowhere (default: 1m); 0: only for `synk scan`\n"
+          "  --idle-threshold T how long is long: since a unit's last run, or its pause\n"
+          "                     (default: 10m)\n"
+          "  --auto-unpause     the watcher resumes units that have been paused for so long\n"
+          "  --auto-release     the watcher releases units that nothing has used for so long\n"
+          "  --stats-interval T emit the milestone engine:stats so often (default: 0, never)\n"
           "  --help, --version\n"
           "\n"
           "Exit status: 0 after a shutdown; 1 could not start; 2 wrong usage; 4 a supervisor "
@@ -105,6 +126,37 @@ static enum synk_status ready_option(const char *text, int *ret_fd, struct synk_
     return SYNK_OK;
 }
 
+static enum synk_status time_option(const char *name, const char *text, int64_t *ret_ms,
+                                    struct synk_error *error)
+{
+    if (definition_duration(bytes_str(text), ret_ms, NULL) == SYNK_OK)
+        return SYNK_OK;
+    return status_fail(error, SYNK_INVALID,
+                       "--%s takes a time such as 500ms, 90s, 5m or 2h, not '%s'", name, text);
+}
+
+static enum synk_status watch_option(struct config *config, int option, struct synk_error *error)
+{
+    switch (option) {
+    case OPTION_WATCH_INTERVAL:
+        return time_option("watch-interval", optarg, &config->watch_interval_ms, error);
+    case OPTION_IDLE_THRESHOLD:
+        return time_option("idle-threshold", optarg, &config->idle_threshold_ms, error);
+    case OPTION_STATS_INTERVAL:
+        return time_option("stats-interval", optarg, &config->stats_interval_ms, error);
+    case OPTION_AUTO_UNPAUSE:
+        config->auto_unpause = true;
+        return SYNK_OK;
+    case OPTION_AUTO_RELEASE:
+        config->auto_release = true;
+        return SYNK_OK;
+    case OPTION_NO_SCHEDULE:
+        config->no_schedule = true;
+        return SYNK_OK;
+    }
+    return SYNK_OK;
+}
+
 static enum synk_status apply_option(struct config *config, int option, const char **ret_dir,
                                      struct synk_error *error)
 {
@@ -141,6 +193,9 @@ static enum synk_status apply_option(struct config *config, int option, const ch
     case OPTION_KEEP_LOGS:
         status = keep_option("keep-logs", optarg, &config->keep_logs, error);
         config->has_keep_logs = true;
+        break;
+    default:
+        status = watch_option(config, option, error);
         break;
     }
     return status;

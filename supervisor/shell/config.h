@@ -24,10 +24,13 @@ struct config {
     struct keep keep_runs, keep_events;
     bool has_keep_logs;
     struct keep keep_logs; /* age and bytes, for the local host */
+    /* ms; 0 = never. The defaults come from the caller, too. */
+    int64_t watch_interval_ms, idle_threshold_ms, stats_interval_ms;
+    bool auto_unpause, auto_release, no_schedule;
     char *state_default;
 };
 
-/* The defaults of keep_* come from the caller (the engine's). Strings point into argv. Fails with
+/* The defaults of keep_* and *_ms come from the caller (the engine's). Strings point into argv. Fails with
  * SYNK_INVALID (argv) or as directory_resolve does. config_fini frees, also after a failure. */
 enum synk_status config_parse(struct config *config, int argc, char **argv,
                               enum config_action *ret_action, struct synk_error *error);

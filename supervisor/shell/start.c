@@ -93,6 +93,12 @@ static void new_engine(struct shell *shell)
     engine.keep_events_ms = config->keep_events.age_ms;
     engine.keep_events = config->keep_events.count;
     engine.exits_when_idle = config->is_private;
+    engine.watch_interval_ms = config->watch_interval_ms;
+    engine.idle_threshold_ms = config->idle_threshold_ms;
+    engine.stats_interval_ms = config->stats_interval_ms;
+    engine.auto_unpause = config->auto_unpause;
+    engine.auto_release = config->auto_release;
+    engine.schedule_by_hand = config->no_schedule;
     engine.version = SYNK_VERSION;
     engine.durability = store_durability(shell->store);
     engine.events_address = shell->addresses[DIRECTORY_EVENTS];
@@ -233,6 +239,7 @@ static enum synk_status open_all(struct shell *shell, struct synk_error *error)
     if ((status = open_store(shell, error)) || (status = open_bus(shell, error)))
         return status;
     open_spawner(shell);
+    shell_update_gauges(shell); /* statistics have them from the first moment on */
     return SYNK_OK;
 }
 

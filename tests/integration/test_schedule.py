@@ -68,6 +68,79 @@ class ScheduleTest(SynkTest):
                 self.assertIn("new.yaml:2: worker 'a': ", refused.err)
                 self.assertIn(says, refused.err)
 
+    def test_milestones_from_the_command_line_start_units(self):
+        self.up(self.write("m.yaml", """
+workers:
+  - {id: w, command: [cp, "${{ params.from }}", copy], runOnMilestone: file-came}
+  - {id: next, command: 'true', runOnMilestone: 'unit:w:completed'}
+processes:
+  - {id: p, workers: [{id: a, command: 'true'}]}
+"""))
+        self.write("came", "it came")
+        said = self.synk("milestone", "file-came", "--payload",
+                         '{"from": "%s"}' % self.path("came"), "--unit", "p/a")
+        self.assertRegex(said.out, r"^event \d+$")
+        wait_until(lambda: self.runs("next") == 1, "the unit after it has run")
+        self.assertEqual(self.read("copy"), "it came")
+        told = {event["milestone"]: event for event in self.events("--type", "milestone")}
+        self.assertEqual(told["file-came"]["worker"], "a")
+        for name in ("storage:loaded", "unit:w:running", "unit:w:completed"):
+            self.assertIn(name, told)
+        self.synk("run", "p", "--wait")
+        number = self.synk("milestone", "done", "--run", "p#last", "--worker", "a", "--json").json()
+        last = self.events("--type", "milestone")[-1]
+        self.assertEqual((last["seq"], last["run"], last["worker"]), (number["seq"], "p#1", "a"))
+        for words, status in ((("x" * 257,), 2), (("x", "--unit", "nobody"), 4),
+                              (("x", "--run", "p#7"), 4), (("x", "--payload", "{"), 2),
+                              (("x", "--worker", "a"), 2)):
+            self.synk("milestone", *words, status=status)
+
+    def test_by_hand_a_tick_starts_what_is_due(self):
+        self.up("--no-schedule", self.write("t.yaml", """
+workers:
+  - {id: often, command: 'true', intervalMs: 10ms}
+  - {id: hourly, command: 'true', cron: '@hourly'}
+  - {id: start, command: 'true', runOnStart: true}
+  - {id: rest, command: 'true'}
+"""))
+        self.assertEqual(self.synk("tick", "rest").out, "")
+        self.down()
+        self.set_due("hourly", 1)
+        self.up("--no-schedule")
+        self.assertEqual(self.synk("tick", "hourly").out, "hourly#1\n")
+        self.assertEqual(self.synk("tick", "hourly").out, "")
+        self.assertEqual(self.synk("tick", "--json").json()["runs"], ["often#1", "start#1"])
+        self.synk("tick", "nobody", status=4)
+        wait_until(lambda: self.runs("start") == 1, "it has run")
+        self.assertEqual(self.show("often")["lastRun"], "often#1")
+
+    def test_a_scan_tells_what_nothing_uses_and_does_as_told(self):
+        self.up("--idle-threshold", "10ms", "--watch-interval", "0", "--stats-interval", "100ms",
+                self.write("s.yaml", "workers: [{id: w, command: 'true'}, {id: v, command: x}]"))
+        self.assertEqual(self.synk("scan").out, "")
+        self.synk("run", "w", "--wait")
+        wait_until(lambda: self.synk("scan").out == "stale     w\n", "it is stale")
+        stale = self.events("--type", "stale")
+        self.assertEqual([(event["unit"], event["payload"]["what"]) for event in stale],
+                         [("w", "idle")])
+        stats = wait_until(lambda: [event["payload"] for event in self.events("--type", "milestone")
+                                    if event["milestone"] == "engine:stats"], "figures came")[-1]
+        for figure in ("liveRuns", "readyTasks", "slots", "hosts"):
+            self.assertIn(figure, stats)
+        for figure in ("rssKib", "cpuUs", "loopLagMs", "commitUs"):
+            self.assertIn(figure, stats["process"])
+        self.down()
+        self.up("--idle-threshold", "10ms", "--watch-interval", "10ms", "--auto-release",
+                "--auto-unpause")
+        self.synk("pause", "v")
+        wait_until(lambda: not self.show("v")["paused"], "it was resumed")
+        wait_until(lambda: self.synk("show", "w", status=None).status == 4, "it was released")
+        told = [event["milestone"] for event in self.events("--type", "milestone")]
+        for name in ("worker:v:unpaused", "worker:w:released", "unit:w:released"):
+            self.assertIn(name, told)
+        self.synk("show", "v")
+        self.synk("up", "--detach", "--dir", self.path("other"), "--idle-threshold", "soon", status=2)
+
 
 if __name__ == "__main__":
     harness.main()

@@ -39,7 +39,7 @@ static void answer_all(struct fake *fake, const struct question *question)
 {
     record(question);
     answer(fake, question, REPLY,
-           "{\"run\": \"u#1\", \"id\": 1, \"tasks\": 3, \"bytes\": 4096, \"data\": \"x\","
+           "{\"run\": \"u#1\", \"id\": 1, \"tasks\": 3, \"bytes\": 4096, \"data\": \"x\", \"seq\": 9,"
            "\"runs\": 4, \"events\": 5}");
 }
 
@@ -112,6 +112,11 @@ static void call_the_rest(struct synk_client *client, int number, enum synk_stat
     struct synk_submission submission = {
         .function = "f", .count = 2, .timeout_ms = -1, .priority = 3, .key = "k"};
     struct synk_filter filter = {.types = two, .type_count = 2, .unit = "u", .run = "u#1"};
+    struct synk_milestone_options milestone = {.payload = {"\x81\xa1n\x07", 4},
+                                               .unit = "u",
+                                               .run = "u#1",
+                                               .worker = "w",
+                                               .key = "k"};
     struct synk_prune prune = {SYNK_KEEP_CONFIGURED, 9, 0, 7, {0}};
     uint64_t bytes = 0, runs = 0;
     switch (number) {
@@ -135,6 +140,22 @@ static void call_the_rest(struct synk_client *client, int number, enum synk_stat
         *status = synk_fetch_events(client, 0, NULL, 0, NONE);
         break;
     case 21:
+        *status = synk_milestone(client, "m", &milestone, &bytes, NULL);
+        CU_ASSERT_EQUAL(bytes, 9);
+        break;
+    case 22:
+        *status = synk_milestone(client, "m", NULL, NONE);
+        break;
+    case 23:
+        *status = synk_tick(client, "u", NONE);
+        break;
+    case 24:
+        *status = synk_tick(client, NULL, NONE);
+        break;
+    case 25:
+        *status = synk_scan(client, NONE);
+        break;
+    case 26:
         *status = synk_prune(client, &prune, &runs, &bytes, NULL);
         CU_ASSERT_EQUAL(runs, 4);
         CU_ASSERT_EQUAL(bytes, 5);
@@ -167,6 +188,12 @@ static void each_call_asks_what_it_says(void)
         "82 {\"graceMs\":500,\"keepHosts\":true}",
         "76 {\"from\":7,\"limit\":5,\"types\":[\"a\",\"b\"],\"unit\":\"u\",\"run\":\"u#1\"}",
         "76 {\"from\":0}",
+        "86 {\"name\":\"m\",\"payload\":{\"n\":7},\"unit\":\"u\",\"run\":\"u#1\","
+        "\"worker\":\"w\",\"key\":\"k\"}",
+        "86 {\"name\":\"m\"}",
+        "87 {\"unit\":\"u\"}",
+        "87 {}",
+        "88 {}",
         "89 {\"keepRuns\":9,\"keepEventsMs\":0,\"keepEvents\":7}",
     };
     struct fake *fake = fake_new(answer_all);

@@ -15,7 +15,8 @@ const struct verb *const verbs[] = {
     &verb_cancel, &verb_retry,   &verb_pause,    &verb_resume,   &verb_show,  &verb_ls,
     &verb_top,    &verb_logs,    &verb_events,   &verb_explain,  &verb_plan,  &verb_graph,
     &verb_pool,   &verb_stats,   &verb_backup,   &verb_import,   &verb_set,   &verb_reset,
-    &verb_enable, &verb_disable, &verb_release,  &verb_snapshot, &verb_prune, NULL,
+    &verb_enable, &verb_disable, &verb_release,  &verb_snapshot, &verb_prune,
+    &verb_tick,   &verb_scan,    &verb_milestone, NULL,
 };
 
 static void print_help(FILE *out)

@@ -98,6 +98,18 @@ static void build_arguments(const struct start_options *options, int ready_fd,
         add_option(arguments, "--keep-events", options->keep_events);
     if (options->keep_logs)
         add_option(arguments, "--keep-logs", options->keep_logs);
+    if (options->watch_interval)
+        add_option(arguments, "--watch-interval", options->watch_interval);
+    if (options->idle_threshold)
+        add_option(arguments, "--idle-threshold", options->idle_threshold);
+    if (options->stats_interval)
+        add_option(arguments, "--stats-interval", options->stats_interval);
+    if (options->auto_unpause)
+        add(arguments, "--auto-unpause");
+    if (options->auto_release)
+        add(arguments, "--auto-release");
+    if (options->no_schedule)
+        add(arguments, "--no-schedule");
     if (options->is_private)
         add(arguments, "--private");
     snprintf(number, sizeof(number), "%d", ready_fd);

@@ -39,7 +39,10 @@ static int apply_to_running(const struct cli *cli, const struct start_options *o
 {
     int64_t pid = 0;
     bool has_settings = options->state || options->slots >= 0 || options->plugin_dirs->count ||
-                        options->keep_runs || options->keep_events || options->keep_logs;
+                        options->keep_runs || options->keep_events || options->keep_logs ||
+                        options->watch_interval || options->idle_threshold ||
+                        options->stats_interval || options->auto_unpause ||
+                        options->auto_release || options->no_schedule;
     directory_supervisor_pid(options->directory, &pid);
     fail(EXIT_DONE, "a supervisor (pid %lld) already runs on %s%s", (long long)pid,
          options->directory->run,
@@ -132,6 +135,12 @@ static int run(struct cli *cli, int argc, char **argv)
         {"keep-runs", OPTION_TEXT, &options.keep_runs},
         {"keep-events", OPTION_TEXT, &options.keep_events},
         {"keep-logs", OPTION_TEXT, &options.keep_logs},
+        {"watch-interval", OPTION_TEXT, &options.watch_interval},
+        {"idle-threshold", OPTION_TEXT, &options.idle_threshold},
+        {"stats-interval", OPTION_TEXT, &options.stats_interval},
+        {"auto-unpause", OPTION_FLAG, &options.auto_unpause},
+        {"auto-release", OPTION_FLAG, &options.auto_release},
+        {"no-schedule", OPTION_FLAG, &options.no_schedule},
         {"detach", OPTION_FLAG, &options.is_detached},
         {NULL, OPTION_FLAG, NULL},
     };
@@ -160,8 +169,8 @@ out:
 
 const struct verb verb_up = {
     .name = "up",
-    .arguments = "[--state URI] [--slots N] [--plugin-dir DIR] [--keep-runs KEEP] [--detach]\n"
-                 "               [FILE…]",
+    .arguments = "[--state URI] [--slots N] [--plugin-dir DIR] [--keep-runs KEEP]\n"
+                 "               [--no-schedule] [--detach] [FILE…]",
     .summary = "Start a supervisor and apply definition files",
     .help = "  --state URI       sqlite:PATH (default: state.db in the directory) or memory:\n"
             "  --slots N         tasks that this machine runs at a time; default: its processors\n"
@@ -169,6 +178,11 @@ const struct verb verb_up = {
             "  --keep-runs KEEP, --keep-events KEEP, --keep-logs KEEP\n"
             "                    how long or how many of them are kept: 30d, 10000 (of logs,\n"
             "                    bytes), or 30d,10000; 0 keeps all\n"
+            "  --no-schedule     start nothing on schedule, but by `synk tick`\n"
+            "  --watch-interval TIME, --idle-threshold TIME, --auto-unpause, --auto-release\n"
+            "                    the watcher: see `synk scan --help`\n"
+            "  --stats-interval TIME\n"
+            "                    emit the milestone engine:stats so often\n"
             "  --detach          return when it is ready; it logs to DIR/log\n\n"
             "Without --detach it stays in the foreground until Ctrl-C. Where a supervisor runs\n"
             "already, the files are applied to it. Nothing starts by being applied, unless it\n"

@@ -95,6 +95,19 @@ SYNK_API enum synk_status synk_on_updated(struct synk_client *client, const char
                                           struct synk_subscription **ret_subscription,
                                           struct synk_error *error);
 
+/* A milestone, told to whoever listens and to units with that runOnMilestone. All but the name may
+ * be absent; unit may be PROCESS/WORKER, worker belongs to run. Names: see runOnMilestone. */
+struct synk_milestone_options {
+    struct synk_bytes payload; /* encoded; size 0 = none */
+    const char *unit, *run, *worker;
+    const char *key; /* as in struct synk_run_options */
+    uint64_t reserved[4];
+};
+/* options may be NULL. ret_seq (may be NULL): the event's number. */
+SYNK_API enum synk_status synk_milestone(struct synk_client *client, const char *name,
+                                         const struct synk_milestone_options *options,
+                                         uint64_t *ret_seq, struct synk_error *error);
+
 /* One page of the log, blocking: at most `limit` events (0 = as many as the supervisor gives) above
  * `from`. ret_page: events, next, head, first. */
 SYNK_API enum synk_status synk_fetch_events(struct synk_client *client, uint64_t from,

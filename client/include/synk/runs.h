@@ -40,6 +40,11 @@ SYNK_API enum synk_status synk_run_start(struct synk_client *client, const char 
                                          synk_run_reply reply, void *context,
                                          struct synk_error *error);
 
+/* Starts what is due by its schedule now: of one unit, or (NULL) of all. For supervisors that start
+ * nothing on schedule by themselves (--no-schedule). ret_body: the runs. */
+SYNK_API enum synk_status synk_tick(struct synk_client *client, const char *unit,
+                                    struct synk_document **ret_body, struct synk_error *error);
+
 /* Waits until the run has ended: SYNK_OK whatever became of it; ret_body has its status. */
 SYNK_API enum synk_status synk_wait(struct synk_client *client, const char *run,
                                     struct synk_document **ret_body, struct synk_error *error);

@@ -19,6 +19,10 @@ SYNK_API enum synk_status synk_list_hosts(struct synk_client *client,
 /* Counters and gauges. */
 SYNK_API enum synk_status synk_stats(struct synk_client *client, struct synk_document **ret_stats,
                                      struct synk_error *error);
+/* Has the watcher look at everything now. ret_body: the units that nothing uses (stale), attempts
+ * that get nowhere (stuck), and what it did (unpaused, released). */
+SYNK_API enum synk_status synk_scan(struct synk_client *client, struct synk_document **ret_body,
+                                    struct synk_error *error);
 /* Writes a copy of the state to a file of the supervisor's machine, while it works on. ret_bytes
  * may be NULL. */
 SYNK_API enum synk_status synk_backup(struct synk_client *client, const char *path,
