@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
 """What somebody new gets wrong, and what they are told: each mistake is named, early, with a hint."""
 
+import fcntl
 import os
+import pty
 import shutil
 import signal
+import struct
 import subprocess
+import termios
 import unittest
 
 import harness
@@ -235,6 +239,35 @@ processes:
         lines = self.synk("show", "p#1").out.splitlines()
         self.assertEqual([line for line in lines if not line.strip()], [], lines)
         self.assertIn("    told ", lines)
+
+    def on_terminal(self, *words):
+        """What a terminal of 80 columns is given, without styles."""
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        process = self.spawn("synk", *words, stdout=theirs, env={"NO_COLOR": "1", "TERM": "xterm"})
+        os.close(theirs)
+        out = b""
+        try:
+            while piece := os.read(ours, 65536):
+                out += piece
+        except OSError:  # EIO: the other side is closed
+            pass
+        os.close(ours)
+        self.assertEqual(process.wait(harness.PATIENCE_S), 0, process.communicate()[1])
+        return out.decode().replace("\r", "").splitlines()
+
+    def test_no_line_of_events_or_runs_is_wider_than_the_terminal(self):
+        # Who started a run can be a long text, and so can what an event carries.
+        self.up(self.write("t.yaml", "workers: [{id: a-worker-with-a-name, command: 'true', onComplete:"
+                                     " {emit: such-a-long-name-of-a-milestone-that-a-line-is-full}},"
+                                     " {id: b, command: 'exit 3', runOnMilestone:"
+                                     " such-a-long-name-of-a-milestone-that-a-line-is-full},"
+                                     " {id: behind-it, command: 'true', onComplete: a-worker-with-a-name}]"))
+        self.synk("run", "behind-it", "--wait")
+        wait_until(lambda: "'b' failed" in self.synk("events").out, "the last run has ended")
+        lines = self.on_terminal("events") + self.on_terminal("ls", "runs", "--unit", "a-worker-with-a-name")
+        self.assertIn("hook:be", lines[-1])
+        self.assertEqual([line for line in lines if len(line) > 80], [])
 
     def test_logs_end_their_lines_before_a_header(self):
         self.up(self.write("t.yaml", "processes: [{id: p, runMode: sequential, workers:"

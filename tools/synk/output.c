@@ -228,10 +228,8 @@ void table_addf(struct table *table, enum style style, const char *format, ...)
     table_add(table, bytes_str(text), style);
 }
 
-static void print_cell(const struct table *table, struct cell cell, size_t column, size_t width,
-                       size_t room)
+static void print_cell(struct cell cell, bool is_last, size_t width, size_t room)
 {
-    bool is_last = column + 1 == table->columns;
     fputs(style_on(cell.style), stdout);
     size_t taken = print_text(cell.text, is_last ? room : 0);
     fputs(cell.style ? style_off() : "", stdout);
@@ -239,25 +237,41 @@ static void print_cell(const struct table *table, struct cell cell, size_t colum
         printf("%*s", (int)(width - taken) + 2, "");
 }
 
+static bool last_is_empty(const struct table *table)
+{
+    for (size_t i = table->columns - 1; i < table->count; i += table->columns)
+        if (table->cells[i].text.size)
+            return false;
+    return true;
+}
+
 void table_print(struct table *table)
 {
-    size_t widths[16] = {0}, before = 0;
+    size_t widths[16] = {0}, before = 0, shown = table->columns;
     for (size_t c = 0; c < table->columns; c++)
         widths[c] = strlen(table->headers[c]);
     for (size_t i = 0; i < table->count; i++) {
         size_t columns = columns_of(table->cells[i].text), c = i % table->columns;
         widths[c] = columns > widths[c] ? columns : widths[c];
     }
-    for (size_t c = 0; c + 1 < table->columns; c++)
+    for (size_t c = 0; c + 1 < shown; c++)
         before += widths[c] + 2;
+    /* A column with nothing in it is not what lines should wrap for. */
+    if (output_is_terminal() && shown > 1 && last_is_empty(table) &&
+        before + widths[shown - 1] > (size_t)output_width()) {
+        shown--;
+        before -= widths[shown - 1] + 2;
+    }
     /* What is piped on is not cut. */
     size_t room = output_room(before);
-    for (size_t c = 0; c < table->columns; c++)
-        print_cell(table, (struct cell){bytes_str(table->headers[c]), STYLE_BOLD}, c, widths[c], 0);
+    for (size_t c = 0; c < shown; c++)
+        print_cell((struct cell){bytes_str(table->headers[c]), STYLE_BOLD}, c + 1 == shown,
+                   widths[c], 0);
     putchar('\n');
     for (size_t i = 0; i < table->count; i++) {
         size_t c = i % table->columns;
-        print_cell(table, table->cells[i], c, widths[c], room);
+        if (c < shown)
+            print_cell(table->cells[i], c + 1 == shown, widths[c], room);
         if (c + 1 == table->columns)
             putchar('\n');
     }

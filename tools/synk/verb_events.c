@@ -20,24 +20,31 @@ static void print_gap(uint64_t first, uint64_t last)
          (unsigned long long)last);
 }
 
-static void print_detail(const struct synk_value *event)
+/* Behind `used` columns of the line; cut to what is left of it, and left out where that is nothing.
+ */
+static size_t print_part(struct synk_bytes text, enum style style, size_t used)
+{
+    if (!text.size || (output_is_terminal() && used + 10 >= (size_t)output_width()))
+        return used;
+    printf("  %s", style_on(style));
+    used += 2 + print_text(text, output_room(used + 2));
+    fputs(style ? style_off() : "", stdout);
+    return used;
+}
+
+static void print_detail(const struct synk_value *event, size_t used)
 {
     const char *const texts[] = {"milestone", "error", "by"};
     int64_t attempt = synk_value_int(synk_value_get(event, "attempt"), 0);
+    /* The mark is one column and three bytes. */
     if (attempt > 1)
-        printf("  ↻%lld", (long long)attempt);
-    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-        if (!text_of(event, texts[i]).size)
-            continue;
-        fputs("  ", stdout);
-        print_text(text_of(event, texts[i]), output_is_terminal() ? 60 : 0);
-    }
+        used += (size_t)printf("  ↻%lld", (long long)attempt) - 2;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        used = print_part(text_of(event, texts[i]), STYLE_NONE, used);
     const struct synk_value *payload = synk_value_get(event, "payload");
     if (synk_value_kind(payload) != SYNK_NULL) {
         char *json = synk_value_json_dup(payload);
-        printf("  %s", style_on(STYLE_DIM));
-        print_text(bytes_str(json), output_is_terminal() ? 60 : 0);
-        fputs(style_off(), stdout);
+        print_part(bytes_str(json), STYLE_DIM, used);
         free(json);
     }
 }
@@ -61,15 +68,18 @@ static void print_event(const struct reader *reader, const struct synk_value *ev
         return;
     }
     struct synk_bytes type = text_of(event, "type"), run = text_of(event, "run");
-    printf("%7lld  %s  %s%-9.*s%s  ", (long long)synk_value_int(synk_value_get(event, "seq"), 0),
-           time_text(synk_value_int(synk_value_get(event, "at"), 0), time),
-           style_on(style_of_type(type)), (int)type.size, (const char *)type.data, style_off());
-    print_text(run.size ? run : text_of(event, "unit"), 0);
+    size_t used =
+        (size_t)printf("%7lld  %s  ", (long long)synk_value_int(synk_value_get(event, "seq"), 0),
+                       time_text(synk_value_int(synk_value_get(event, "at"), 0), time));
+    fputs(style_on(style_of_type(type)), stdout);
+    used += (size_t)printf("%-9.*s", (int)type.size, (const char *)type.data);
+    printf("%s  ", style_off());
+    used += 2 + print_text(run.size ? run : text_of(event, "unit"), 0);
     if (text_of(event, "worker").size) {
         fputs("  ", stdout);
-        print_text(text_of(event, "worker"), 0);
+        used += 2 + print_text(text_of(event, "worker"), 0);
     }
-    print_detail(event);
+    print_detail(event, used);
     putchar('\n');
 }
 
