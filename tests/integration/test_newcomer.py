@@ -258,14 +258,14 @@ processes:
 
     def test_no_line_of_events_or_runs_is_wider_than_the_terminal(self):
         # Who started a run can be a long text, and so can what an event carries.
-        self.up(self.write("t.yaml", "workers: [{id: a-worker-with-a-name, command: 'true', onComplete:"
+        self.up(self.write("t.yaml", "workers: [{id: worker-so-name, command: 'true', onComplete:"
                                      " {emit: such-a-long-name-of-a-milestone-that-a-line-is-full}},"
                                      " {id: b, command: 'exit 3', runOnMilestone:"
                                      " such-a-long-name-of-a-milestone-that-a-line-is-full},"
-                                     " {id: behind-it, command: 'true', onComplete: a-worker-with-a-name}]"))
+                                     " {id: behind-it, command: 'true', onComplete: worker-so-name}]"))
         self.synk("run", "behind-it", "--wait")
         wait_until(lambda: "'b' failed" in self.synk("events").out, "the last run has ended")
-        lines = self.on_terminal("events") + self.on_terminal("ls", "runs", "--unit", "a-worker-with-a-name")
+        lines = self.on_terminal("events") + self.on_terminal("ls", "runs", "--unit", "worker-so-name")
         self.assertIn("hook:be", lines[-1])
         self.assertEqual([line for line in lines if len(line) > 80], [])
 
