@@ -421,11 +421,12 @@ static void subscriptions_of_one_client_share_a_socket(void)
     fake_stop(fake);
     fake->first = 3;
     fake->head = 4;
-    fake->to_publish = 1;
     fake_start(fake);
+    /* The fake's thread leaves its PUB alone until it is to publish. */
     void *monitor = zmq_socket(fake->context, ZMQ_PAIR);
     zmq_socket_monitor(fake->pub, "inproc://published", ZMQ_EVENT_ACCEPTED);
     zmq_connect(monitor, "inproc://published");
+    fake->to_publish = 1;
     struct synk_client *client = open_client(fake, 10000);
     struct synk_subscription *subscriptions[5];
     struct viewed viewed = {0};
@@ -439,8 +440,6 @@ static void subscriptions_of_one_client_share_a_socket(void)
         while (!synk_subscription_is_current(subscriptions[i]))
             CU_ASSERT_EQUAL_FATAL(synk_client_wait(client, 10000), SYNK_OK);
     CU_ASSERT_EQUAL(viewed.count, 0);
-    for (int i = 0; i < 5; i++)
-        synk_unsubscribe(subscriptions[i]);
     /* The socket's connecting may still be under way when the subscriptions are current. */
     int count = 0;
     for (int i = 0; i < 1000 && !count; i++) {
@@ -448,6 +447,8 @@ static void subscriptions_of_one_client_share_a_socket(void)
         count = accepted(monitor);
     }
     CU_ASSERT_EQUAL(count + accepted(monitor), 1);
+    for (int i = 0; i < 5; i++)
+        synk_unsubscribe(subscriptions[i]);
     synk_client_close(client);
     zmq_close(monitor);
     fake_free(fake);
