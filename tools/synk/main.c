@@ -11,12 +11,12 @@
 #include "tools/synk/verbs.h"
 
 const struct verb *const verbs[] = {
-    &verb_up,     &verb_down,    &verb_shutdown, &verb_apply,    &verb_run,   &verb_wait,
-    &verb_cancel, &verb_retry,   &verb_pause,    &verb_resume,   &verb_show,  &verb_ls,
-    &verb_top,    &verb_logs,    &verb_events,   &verb_explain,  &verb_plan,  &verb_graph,
-    &verb_pool,   &verb_stats,   &verb_backup,   &verb_import,   &verb_set,   &verb_reset,
-    &verb_enable, &verb_disable, &verb_release,  &verb_snapshot, &verb_prune,
-    &verb_tick,   &verb_scan,    &verb_milestone, NULL,
+    &verb_up,     &verb_down,       &verb_shutdown, &verb_apply,    &verb_run,       &verb_wait,
+    &verb_cancel, &verb_retry,      &verb_pause,    &verb_resume,   &verb_show,      &verb_ls,
+    &verb_top,    &verb_logs,       &verb_events,   &verb_explain,  &verb_plan,      &verb_graph,
+    &verb_pool,   &verb_stats,      &verb_backup,   &verb_import,   &verb_set,       &verb_reset,
+    &verb_enable, &verb_disable,    &verb_release,  &verb_snapshot, &verb_milestone, &verb_tick,
+    &verb_scan,   &verb_completion, &verb_prune,    NULL,
 };
 
 static void print_help(FILE *out)
@@ -25,7 +25,7 @@ static void print_help(FILE *out)
           "Runs multi-step jobs on your own machines and does not lose them.\n\n",
           out);
     for (size_t i = 0; verbs[i]; i++)
-        fprintf(out, "  %-9s %s\n", verbs[i]->name, verbs[i]->summary);
+        fprintf(out, "  %-10s  %s\n", verbs[i]->name, verbs[i]->summary);
     fputs("\n'synk VERB --help' tells more. Without --dir, $SYNK_DIR or the user's directory is "
           "used.\n"
           "Exit status: 0 done and successful; 1 the work failed; 2 wrong usage or an invalid\n"

@@ -1,0 +1,82 @@
+/*
+ * Reads options and arguments out of the texts of the verbs, which people read, too. An option is
+ * "--" and small letters; its value is a word of capitals one blank behind it, anywhere in the
+ * text.
+ */
+#include "tools/synk/completion.h"
+
+static bool is_option_byte(char c)
+{
+    return (c >= 'a' && c <= 'z') || c == '-';
+}
+
+static bool is_capital(char c)
+{
+    return c >= 'A' && c <= 'Z';
+}
+
+/* The next option at or behind `text`, or NULL; *ret_size is that of its name, dashes included. */
+static const char *next_option(const char *text, size_t *ret_size)
+{
+    while ((text = strstr(text, "--"))) {
+        size_t size = 2;
+        while (is_option_byte(text[size]))
+            size++;
+        if (size > 2) {
+            *ret_size = size;
+            return text;
+        }
+        text += size;
+    }
+    return NULL;
+}
+
+/* Whether a blank-separated list has the word. */
+static bool has_word(struct buf *list, const char *word, size_t size)
+{
+    const char *text = (const char *)list->data;
+    for (size_t i = 0; i + size <= list->size; i++)
+        if (memcmp(text + i, word, size) == 0 && (i == 0 || text[i - 1] == ' ') &&
+            (i + size == list->size || text[i + size] == ' '))
+            return true;
+    return false;
+}
+
+static void add_options(const char *text, bool valued, struct buf *out)
+{
+    size_t size;
+    for (; (text = next_option(text, &size)); text += size) {
+        bool takes_value = text[size] == ' ' && is_capital(text[size + 1]);
+        if ((takes_value || !valued) && !has_word(out, text, size))
+            buf_printf(out, "%s%.*s", out->size ? " " : "", (int)size, text);
+    }
+}
+
+void completion_options(const struct verb *verb, bool valued, struct buf *out)
+{
+    struct buf list = {0};
+    add_options(verb->arguments, valued, &list);
+    add_options(verb->help, valued, &list);
+    add_options(valued ? "--dir DIR" : "--dir --json --help", valued, &list);
+    buf_append(out, list.data, list.size);
+    buf_fini(&list);
+}
+
+void completion_arguments(const struct verb *verb, struct buf *out)
+{
+    bool is_value = false;
+    for (const char *text = verb->arguments + strspn(verb->arguments, " \n"), *end; *text;
+         text = end + strspn(end, " \n")) {
+        end = text + strcspn(text, " \n");
+        const char *word = text + strspn(text, "["), *stop = end;
+        if (stop - word == 1 && *word == '|')
+            break; /* another form */
+        bool is_open = word > text && end[-1] != ']' && !memchr(word, ']', (size_t)(end - word));
+        bool is_option = word[0] == '-' && word[1] == '-';
+        while (stop > word && stop[-1] == ']')
+            stop--;
+        if (!is_option && !is_value)
+            buf_printf(out, "%s%.*s", out->size ? " " : "", (int)(stop - word), word);
+        is_value = is_option && is_open;
+    }
+}
