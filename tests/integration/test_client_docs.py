@@ -32,6 +32,17 @@ class ClientDocs(SynkTest):
                 self.write(f"block{number}.c", block)
                 self.compile(f"block{number}.c", "-c")
 
+    def test_each_header_compiles_alone_in_c_and_in_cxx(self):
+        for name in os.listdir(os.path.join(SOURCE, "client/include/synk")):
+            with self.subTest(header=name):
+                self.write("alone.c", f"#include <synk/{name}>\n")
+                self.compile("alone.c", "-fsyntax-only", "-Wpedantic")
+                self.write("alone.cpp", f"#include <synk/{name}>\n")
+                result = subprocess.run(["c++", "-std=c++11", "-Wall", "-Wextra", "-Wpedantic", "-Werror",
+                                         "-fsyntax-only", *INCLUDES, "alone.cpp"], cwd=self.root,
+                                        capture_output=True, text=True)
+                self.assertEqual(result.returncode, 0, result.stderr)
+
     @unittest.skipIf("debug" in BIN or "tsan" in BIN, "an instrumented library needs the program's runtime")
     def test_the_first_program_prints_what_the_page_says(self):
         folder = os.path.join(os.path.dirname(BIN), "lib")

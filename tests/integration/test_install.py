@@ -27,28 +27,109 @@ SYNK_PLUGIN("hello", {"greet", greet})
 """
 
 PROGRAM = r"""
-#include <cstdio>
 #include <cstdlib>
+#include <iostream>
+#include <memory>
+#include <stdexcept>
+#include <string>
 #include <synk/client.h>
 #include <synk/worker.h>
+#include <vector>
 
-int main()
+namespace {
+
+struct Error : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+template <typename Call, typename... Arguments> void ask(Call call, Arguments... arguments)
 {
-    struct synk_error error = {};
-    struct synk_client *client = nullptr;
-    if (synk_client_open(nullptr, &client, &error) != SYNK_OK)
-        return std::fprintf(stderr, "%s\n", error.text), 1;
+    synk_error error{};
+    if (call(arguments..., &error) != SYNK_OK)
+        throw Error(error.text);
+}
+
+template <auto free_it> struct Freed {
+    template <typename T> void operator()(T *thing) const { free_it(thing); }
+};
+using Client = std::unique_ptr<synk_client, Freed<synk_client_close>>;
+using Document = std::unique_ptr<synk_document, Freed<synk_document_free>>;
+using List = std::unique_ptr<synk_list, Freed<synk_list_close>>;
+using Builder = std::unique_ptr<synk_builder, Freed<synk_builder_free>>;
+
+std::string text(const synk_value *map, const char *key)
+{
+    synk_bytes bytes = synk_value_bytes(synk_value_get(map, key));
+    return std::string(static_cast<const char *>(bytes.data), bytes.size);
+}
+
+struct Seen {
+    std::vector<std::string> events;
+    synk_subscription *subscription = nullptr;
+};
+
+void on_event(void *context, const synk_event_view *event)
+{
+    auto *seen = static_cast<Seen *>(context);
+    if (event->kind != SYNK_EVENT_START && event->kind != SYNK_EVENT_COMPLETE)
+        return;
+    seen->events.push_back(std::string(event->type) + " " + event->run);
+    if (event->kind == SYNK_EVENT_COMPLETE)
+        synk_unsubscribe(seen->subscription);
+}
+
+void tell(const char *file)
+{
+    synk_client *opened = nullptr;
+    synk_client_options options{};
+    options.timeout_ms = 60000;
+    options.fail_fast = true;
+    ask(synk_client_open, &options, &opened);
+    Client client(opened);
+    ask(synk_apply, client.get(), &file, std::size_t{1}, false, false, nullptr);
+
+    Seen seen;
+    synk_filter filter{};
+    filter.unit = "hello";
+    ask(synk_on_event, client.get(), UINT64_MAX, &filter, on_event, static_cast<void *>(&seen),
+        &seen.subscription);
+    Builder params(synk_builder_new());
+    synk_builder_map(params.get(), 1);
+    synk_builder_string(params.get(), "who");
+    synk_builder_string(params.get(), "C++");
     char *run = nullptr;
-    struct synk_document *body = nullptr;
-    if (synk_run(client, "hello", synk_bytes{nullptr, 0}, &run, &error) != SYNK_OK ||
-        synk_wait(client, run, &body, &error) != SYNK_OK)
-        return std::fprintf(stderr, "%s\n", error.text), 1;
-    char *status = synk_value_string_dup(synk_value_get(synk_document_root(body), "status"));
-    std::printf("%s %s\n", run, status);
-    std::free(status);
-    std::free(run);
-    synk_document_free(body);
-    synk_client_close(client);
+    ask(synk_run, client.get(), "hello", synk_builder_bytes(params.get()), &run);
+    std::unique_ptr<char, Freed<std::free>> label(run);
+    synk_document *body = nullptr;
+    ask(synk_wait, client.get(), run, &body);
+    Document ended(body);
+    while (seen.events.size() < 2)
+        synk_client_wait(client.get(), -1);
+    std::cout << run << ' ' << text(synk_document_root(ended.get()), "status") << '\n';
+    for (const auto &event : seen.events)
+        std::cout << event << '\n';
+
+    synk_list *tasks = nullptr;
+    ask(synk_list_tasks, client.get(), run, false, &tasks);
+    List list(tasks);
+    for (const synk_value *task = nullptr;;) {
+        ask(synk_list_next, list.get(), &task);
+        if (!task)
+            break;
+        std::cout << text(synk_value_get(task, "result"), "greeted") << '\n';
+    }
+}
+
+} // namespace
+
+int main(int, char **argv)
+{
+    try {
+        tell(argv[1]);
+    } catch (const Error &error) {
+        std::cerr << error.what() << '\n';
+        return 1;
+    }
 }
 """
 
@@ -65,7 +146,8 @@ class Install(SynkTest):
         prefix = self.path("prefix")
         self.run_checked("cmake", "--install", os.path.dirname(BIN), "--prefix", prefix)
         for name in ("bin/synk", "bin/synkd", "bin/synk-worker-host", "include/synk/client.h",
-                     "include/synk/worker.h", "share/man/man1/synk.1", "share/doc/synk/PROTOCOL.md"):
+                     "include/synk/connection.h", "include/synk/worker.h", "share/man/man1/synk.1",
+                     "share/doc/synk/PROTOCOL.md"):
             self.assertTrue(os.path.exists(os.path.join(prefix, name)), name)
         self.run_checked(os.path.join(prefix, "bin/synk"), "--version")
         config = subprocess.run(["find", prefix, "-name", "*.pc"], capture_output=True, text=True)
@@ -83,13 +165,14 @@ class Install(SynkTest):
         self.run_checked("c++", "-Wall", "-Wextra", "-Werror", "-fvisibility=hidden", "-shared", "-fPIC",
                          "-o", "plugins/hellopp.so", "hellopp.cpp", *worker_flags.split())
         self.write("client.cpp", PROGRAM)
-        self.run_checked("c++", "-Wall", "-Wextra", "-Werror", "-o", "client", "client.cpp",
-                         *client_flags.split())
+        self.run_checked("c++", "-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-o", "client",
+                         "client.cpp", *client_flags.split())
         definition = self.write("hello.yaml",
                                 "workers: [{id: hello, run: hello.greet, payload: {who: world}}]")
-        self.up("--plugin-dir", self.path("plugins"), definition)
+        self.up("--plugin-dir", self.path("plugins"))
         environment["SYNK_DIR"] = self.dir
-        self.assertEqual(self.run_checked("./client", env=environment), "hello#1 succeeded\n")
+        self.assertEqual(self.run_checked("./client", definition, env=environment),
+                         "hello#1 succeeded\nstart hello#1\ncomplete hello#1\nworld\n")
         task = self.synk("show", "hello#1", "--json").json()["tasks"][0]
         self.assertEqual(task["result"], {"greeted": "world"})
         self.assertIn("hellopp.greet", self.synk("ls", "hosts", "--json").json()["functions"])
