@@ -139,6 +139,7 @@ class Views(Unit):
                               {"id": "q", "workers": [{"id": "b", "command": "sleep 600"}]}],
                    workers=[{"id": f"w{i}", "command": "true"} for i in range(30)])
         self.synk("run", "q")
+        wait_until(lambda: self.synk("ls", "hosts", "--json").lines(), "its host is there")
         whole = self.synk("snapshot").json()
         self.assertEqual(len(whole["units"]), 32)
         self.assertEqual(whole["units"][0]["definition"]["workers"][0]["command"], "true")
