@@ -31,6 +31,9 @@ class Consoles(SynkTest):
     def test_cli(self):
         self.check("cli")
 
+    def test_definition(self):
+        self.check("definition")
+
     def test_run_modes(self):
         self.check("run-modes")
 
@@ -49,6 +52,22 @@ class Facts(unittest.TestCase):
                 (re.findall(r"`([a-z-]+)`", line) for line in page.splitlines()) if row}
         self.assertEqual(len(expected), len(name))
         self.assertEqual(told, expected)
+
+    def test_every_field_stands_where_it_may(self):
+        source = read("proto", "definition_fields.c")
+        letters = {"IN_UNIT": "WP", "IN_WORKER": "W", "IN_PROCESS": "P", "IN_DEFAULTS": "D"}
+        fields = {}
+        for name, places in re.findall(r'\[FIELD_\w+\] = \{"(\w+)",\s*([A-Z_ |]+),', source):
+            for place in places.split(" | "):
+                fields.setdefault(name, set()).update(letters[place])
+        self.assertEqual(len(set(re.findall(r"\[FIELD_\w+\] = \{\"(\w+)", source))), len(fields))
+        told = {name: set(where.split()) for name, where in
+                re.findall(r"(?m)^\| `(\w+)` \| ([WPD ]+) \|", read("docs", "definition.md"))}
+        self.assertEqual(told, fields)
+        manual = re.sub(r"\\f[BIR]", "", read("man", "synk-definition.5")).split(".SH EXPRESSIONS")[0]
+        self.assertEqual([], [name for name in fields if not re.search(rf"(?m)^\.BR? .*\b{name}\b", manual)])
+        defaults = re.search(r"(?m)^`defaults` takes `([^`]+)`", read("docs", "definition.md"))[1]
+        self.assertEqual(set(defaults.split()), {name for name in fields if "D" in fields[name]})
 
     def test_every_verb_has_its_place(self):
         page = read("docs", "cli.md")
