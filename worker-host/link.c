@@ -128,7 +128,8 @@ enum synk_status link_connect(struct link *link, struct synk_bytes address,
         return status_fail(error, SYNK_IO, "cannot make a socket: %s", zmq_strerror(zmq_errno()));
     int64_t largest = LIMIT_FRAME_BYTES + (64 << 10);
     set_option(link->socket, ZMQ_LINGER, 0);
-    set_option(link->socket, ZMQ_IMMEDIATE, 1);
+    /* Not ZMQ_IMMEDIATE: with it libzmq 4.3 takes a broken connection's pipe away at once, and ends
+     * the process (fq.cpp, "!_more") where that falls between two frames of a message. */
     set_option(link->socket, ZMQ_SNDHWM, 1000);
     set_option(link->socket, ZMQ_RCVHWM, 1000);
     set_option(link->socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
