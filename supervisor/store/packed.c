@@ -6,7 +6,7 @@
 #include "supervisor/store/packed.h"
 
 /* Bytes of the length field, or of the scalar itself, behind the tags 0xc0 to 0xdf. */
-static const uint8_t field_bytes[32] = {
+static const uint8_t width_of[32] = {
     0, 0, 0, 0, 1, 2, 4, 1, 2, 4, 4, 8, 1, 2, 4, 8, 1, 2, 4, 8, 0, 0, 0, 0, 0, 1, 2, 4, 2, 4, 2, 4,
 };
 
@@ -32,7 +32,7 @@ static bool read_head(const uint8_t **at, const uint8_t *end, struct head *ret_h
         head.bytes = tag & 0x1f;
         head.is_text = true;
     } else if (tag >= 0xc0 && tag < 0xe0) {
-        size_t width = field_bytes[tag - 0xc0];
+        size_t width = width_of[tag - 0xc0];
         if (tag == 0xc1 || (tag >= 0xc7 && tag <= 0xc9) || (tag >= 0xd4 && tag <= 0xd8) ||
             (size_t)(end - p) < width)
             return false;
@@ -89,4 +89,60 @@ struct synk_bytes packed_text(struct synk_bytes map, const char *key)
             return none;
     }
     return none;
+}
+
+bool packed_map(const uint8_t **io_at, const uint8_t *end, uint64_t *ret_entries)
+{
+    struct head head;
+    if (*io_at == end || ((**io_at & 0xf0) != 0x80 && **io_at != 0xde && **io_at != 0xdf) ||
+        !read_head(io_at, end, &head))
+        return false;
+    *ret_entries = head.values / 2;
+    return true;
+}
+
+bool packed_array(const uint8_t **io_at, const uint8_t *end, uint64_t *ret_elements)
+{
+    struct head head;
+    if (*io_at == end || ((**io_at & 0xf0) != 0x90 && **io_at != 0xdc && **io_at != 0xdd) ||
+        !read_head(io_at, end, &head))
+        return false;
+    *ret_elements = head.values;
+    return true;
+}
+
+bool packed_int(const uint8_t **io_at, const uint8_t *end, int64_t *ret_value)
+{
+    const uint8_t *at = *io_at;
+    if (at == end)
+        return false;
+    uint8_t tag = *at++;
+    if (tag < 0x80 || tag >= 0xe0) {
+        *ret_value = (int8_t)tag;
+        *io_at = at;
+        return true;
+    }
+    if (tag < 0xcc || tag > 0xd3 || (size_t)(end - at) < width_of[tag - 0xc0])
+        return false;
+    size_t width = width_of[tag - 0xc0];
+    uint64_t value = tag >= 0xd0 && (*at & 0x80) ? UINT64_MAX : 0;
+    for (size_t i = 0; i < width; i++)
+        value = value << 8 | at[i];
+    *ret_value = (int64_t)value;
+    *io_at = at + width;
+    return true;
+}
+
+bool packed_bytes(const uint8_t **io_at, const uint8_t *end, struct synk_bytes *ret_bytes)
+{
+    const uint8_t *at = *io_at;
+    struct head head;
+    if (at == end || !((*at >= 0xa0 && *at < 0xc0) || (*at >= 0xc4 && *at <= 0xc6) ||
+                       (*at >= 0xd9 && *at <= 0xdb)))
+        return false;
+    if (!read_head(io_at, end, &head))
+        return false;
+    *ret_bytes = bytes_of(*io_at, head.bytes);
+    *io_at += head.bytes;
+    return true;
 }

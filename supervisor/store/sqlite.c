@@ -75,11 +75,18 @@ enum synk_status sqlite_fail(struct sqlite *sqlite, const char *doing, struct sy
 sqlite3_stmt *sqlite_statement(struct sqlite *sqlite, enum statement which)
 {
     sqlite3_stmt **statement = &sqlite->statements[which];
-    if (*statement)
+    if (*statement) {
         sqlite3_reset(*statement);
-    else
-        sqlite3_prepare_v3(sqlite->db, sqlite_sql[which], -1, SQLITE_PREPARE_PERSISTENT, statement,
-                           NULL);
+        return *statement;
+    }
+    char *made = NULL;
+    if (which >= STATEMENT_PUT && which < STATEMENT_PUT + RECORD_KINDS)
+        made = sqlite_put_sql((enum record_kind)(which - STATEMENT_PUT));
+    else if (which >= STATEMENT_REMOVE && which < STATEMENT_REMOVE + RECORD_KINDS)
+        made = sqlite_remove_sql((enum record_kind)(which - STATEMENT_REMOVE));
+    sqlite3_prepare_v3(sqlite->db, made ? made : sqlite_sql[which], -1, SQLITE_PREPARE_PERSISTENT,
+                       statement, NULL);
+    sqlite3_free(made);
     return *statement;
 }
 
@@ -104,11 +111,6 @@ int sqlite_bind_blob(sqlite3_stmt *statement, int index, struct synk_bytes blob)
     if (blob.size == 0)
         return sqlite3_bind_null(statement, index);
     return sqlite3_bind_blob(statement, index, blob.data, (int)blob.size, SQLITE_STATIC);
-}
-
-uint32_t sqlite_page_rows(uint32_t asked)
-{
-    return asked == 0 || asked > LIMIT_PAGE_ROWS ? LIMIT_PAGE_ROWS : asked;
 }
 
 static enum synk_status execute(struct sqlite *sqlite, const char *sql, struct synk_error *error)

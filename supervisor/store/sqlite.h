@@ -10,11 +10,11 @@
 
 #include "proto/limits.h"
 #include "supervisor/store/backend.h"
+#include "supervisor/store/record_fields.h"
 
 enum {
     /* PRAGMA application_id: "Synk". */
     SQLITE_APPLICATION_ID = 0x53796e6b,
-    RECORD_KINDS = RECORD_ATTEMPT + 1,
 };
 
 /* Statements are prepared at the first use and kept. Puts and removals are in the order of enum
@@ -74,12 +74,6 @@ extern const char *const sqlite_sql[STATEMENTS];
  * file, and the statements that bring it there from each earlier one: [N - 1] from N - 1 to N. */
 extern const int sqlite_schema_version;
 extern const char *const sqlite_migrations[];
-/* The table of each kind, and how many of its first columns are the key. */
-struct sqlite_table {
-    const char *name;
-    int key_columns;
-};
-extern const struct sqlite_table sqlite_tables[RECORD_KINDS];
 
 /* What is still to be removed, and of how much. Rolled back with the transaction that changed it.
  */
@@ -104,6 +98,7 @@ struct sqlite {
     sqlite3_stmt *statements[STATEMENTS];
     struct removal removal;
     int wal_pages; /* in the log since the last checkpoint */
+    bool lists_unit; /* the open list of runs is that of a unit */
     atomic_uint_fast64_t memory_bytes;
     /* Set when the disk failed under us: from then on nothing is promised any more. */
     struct synk_error broken;
@@ -157,34 +152,18 @@ enum synk_status sqlite_values(void *backend, const struct value_ref *refs, size
 /* sqlite_rows.c: the current row of a statement whose columns are the table's, in order. NULL, or
  * what is wrong with it. Bytes point into the row: good until the next step. */
 const char *sqlite_row(enum record_kind kind, sqlite3_stmt *statement, struct record *ret_record);
-/* Copies a record's bytes into the arena. */
-void sqlite_record_copy(struct record *record, struct arena *arena);
+/* Binds the fields [first, end) of a record to the parameters from `index` on. */
+void sqlite_bind_fields(sqlite3_stmt *statement, int index, const struct record *record, int first,
+                        int end);
+/* The statement that puts or removes a record of this kind; the caller frees it (sqlite3_free). */
+char *sqlite_put_sql(enum record_kind kind);
+char *sqlite_remove_sql(enum record_kind kind);
 
-/* sqlite_run_page.c, sqlite_lists.c, sqlite_backup.c: one for each kind of question. */
-enum synk_status sqlite_find_run(struct sqlite *sqlite, const struct query *query,
-                                 struct arena *arena, struct run_record *ret_run,
-                                 struct synk_error *error);
-enum synk_status sqlite_query_run(struct sqlite *sqlite, const struct query *query,
-                                  struct arena *arena, struct buf *body, struct synk_error *error);
-enum synk_status sqlite_query_runs(struct sqlite *sqlite, const struct query *query,
-                                   struct buf *body, struct synk_error *error);
-enum synk_status sqlite_query_events(struct sqlite *sqlite, const struct query *query,
-                                     struct arena *arena, struct buf *body,
-                                     struct synk_error *error);
+/* sqlite_backup.c */
 enum synk_status sqlite_query_backup(struct sqlite *sqlite, const struct query *query,
                                      struct buf *body, struct synk_error *error);
 /* Number of the oldest event kept (one past the last where none is) and of the last one given. */
 enum synk_status sqlite_event_bounds(struct sqlite *sqlite, uint64_t *ret_first, uint64_t *ret_last,
                                      struct synk_error *error);
-/* Rows of a page: LIMIT_PAGE_ROWS, or fewer as asked. */
-uint32_t sqlite_page_rows(uint32_t asked);
-/* "UNIT#N", or "UNIT/WORKER#N". */
-struct synk_bytes sqlite_run_label(const struct run_record *run, struct arena *arena);
-/* "UNIT/WORKER" to its parts; worker empty where there is none. */
-void sqlite_split_unit(struct synk_bytes name, struct synk_bytes *ret_unit,
-                       struct synk_bytes *ret_worker);
-/* Packs text, or nil where it is empty; a time, or nil where it is 0. */
-void sqlite_pack_text(struct buf *body, const char *key, struct synk_bytes text);
-void sqlite_pack_time(struct buf *body, const char *key, int64_t time);
 
 #endif

@@ -63,14 +63,14 @@ static void print_literal(sqlite3_str *out, sqlite3_stmt *statement, int column)
 static void note_bad_row(struct loading *loading, enum record_kind kind, sqlite3_stmt *statement,
                          const char *problem)
 {
-    const struct sqlite_table *table = &sqlite_tables[kind];
+    const struct record_shape *table = &record_shapes[kind];
     sqlite3_str *row = sqlite3_str_new(NULL), *key = sqlite3_str_new(NULL);
     sqlite3_str *where = sqlite3_str_new(NULL);
     for (int i = 0; i < sqlite3_column_count(statement); i++) {
         const char *name = sqlite3_column_name(statement, i);
         sqlite3_str_appendf(row, "%s%s=", i ? ", " : "", name);
         print_literal(row, statement, i);
-        if (i >= table->key_columns)
+        if (i >= table->key_count)
             continue;
         sqlite3_str_appendf(where, "%s%s IS ", i ? " AND " : "", name);
         print_literal(where, statement, i);

@@ -1,189 +1,258 @@
 /*
- * Questions: which run is meant, the records of one run, the results that a dispatch needs, and
- * what the pages of the other files share.
+ * Answers from the tables: rows for the pages, and the results that a dispatch needs.
+ *
+ * Each cursor is a prepared statement that stands on its row; it is reset when it has ended, and by
+ * end_rows where a page ends before its rows do.
  */
 #include "supervisor/store/sqlite.h"
 
-#include <stdlib.h>
+#include "supervisor/store/pages.h"
 
-#include "proto/pack.h"
-
-void sqlite_pack_text(struct buf *body, const char *key, struct synk_bytes text)
+/* Steps the statement to its next row. */
+static enum page_step step_row(struct sqlite *sqlite, sqlite3_stmt *statement,
+                               enum record_kind kind, const char *doing,
+                               struct record *ret_record, struct synk_error *error)
 {
-    pack_key(body, key);
-    if (text.size)
-        pack_string(body, text);
-    else
-        pack_null(body);
-}
-
-void sqlite_pack_time(struct buf *body, const char *key, int64_t time)
-{
-    pack_key(body, key);
-    if (time)
-        pack_int(body, time);
-    else
-        pack_null(body);
-}
-
-void sqlite_split_unit(struct synk_bytes name, struct synk_bytes *ret_unit,
-                       struct synk_bytes *ret_worker)
-{
-    const char *text = name.data;
-    const char *slash = name.size ? memchr(text, '/', name.size) : NULL;
-    size_t unit_size = slash ? (size_t)(slash - text) : name.size;
-    *ret_unit = bytes_of(text, unit_size);
-    *ret_worker = slash ? bytes_of(slash + 1, name.size - unit_size - 1) : bytes_of(NULL, 0);
-}
-
-struct synk_bytes sqlite_run_label(const struct run_record *run, struct arena *arena)
-{
-    struct buf text = {0};
-    buf_append(&text, run->unit.data, run->unit.size);
-    if (run->worker.size) {
-        buf_append(&text, "/", 1);
-        buf_append(&text, run->worker.data, run->worker.size);
-    }
-    buf_printf(&text, "#%llu", (unsigned long long)run->number);
-    struct synk_bytes label = arena_copy(arena, buf_bytes(&text));
-    buf_fini(&text);
-    return label;
-}
-
-static enum synk_status fail_unknown_run(const struct query *query, struct synk_error *error)
-{
-    if (query->run)
-        return status_fail(error, SYNK_NOT_FOUND, "no run number %llu",
-                           (unsigned long long)query->run);
-    if (query->number)
-        return status_fail(error, SYNK_NOT_FOUND, "no run '%.*s#%llu'", (int)query->unit.size,
-                           (const char *)query->unit.data, (unsigned long long)query->number);
-    return status_fail(error, SYNK_NOT_FOUND, "no run '%.*s#last'", (int)query->unit.size,
-                       (const char *)query->unit.data);
-}
-
-static sqlite3_stmt *find_statement(struct sqlite *sqlite, const struct query *query)
-{
-    sqlite3_stmt *statement;
-    if (query->run) {
-        statement = sqlite_statement(sqlite, STATEMENT_GET_RUN);
-        if (statement)
-            sqlite3_bind_int64(statement, 1, (int64_t)query->run);
-        return statement;
-    }
-    struct synk_bytes unit, worker;
-    sqlite_split_unit(query->unit, &unit, &worker);
-    statement =
-        sqlite_statement(sqlite, query->number ? STATEMENT_FIND_RUN : STATEMENT_FIND_LAST_RUN);
-    if (!statement)
-        return NULL;
-    sqlite_bind_text(statement, 1, unit);
-    sqlite_bind_text(statement, 2, worker);
-    if (query->number)
-        sqlite3_bind_int64(statement, 3, (int64_t)query->number);
-    return statement;
-}
-
-enum synk_status sqlite_find_run(struct sqlite *sqlite, const struct query *query,
-                                 struct arena *arena, struct run_record *ret_run,
-                                 struct synk_error *error)
-{
-    sqlite3_stmt *statement = find_statement(sqlite, query);
     int code = statement ? sqlite3_step(statement) : SQLITE_ERROR;
-    if (code == SQLITE_DONE) {
-        sqlite3_reset(statement);
-        return fail_unknown_run(query, error);
+    if (code == SQLITE_ROW)
+        return sqlite_row(kind, statement, ret_record) ? STEP_BAD : STEP_ROW;
+    if (code != SQLITE_DONE) {
+        sqlite_fail(sqlite, doing, error);
+        return STEP_FAILED;
     }
-    if (code != SQLITE_ROW)
-        return sqlite_fail(sqlite, "looking for a run", error);
-    struct record record;
-    const char *problem = sqlite_row(RECORD_RUN, statement, &record);
-    if (problem) {
-        sqlite3_reset(statement);
-        return status_fail(error, SYNK_CORRUPT, "store '%s': run %llu: %s", sqlite_name(sqlite),
-                           (unsigned long long)record.run.run, problem);
-    }
-    sqlite_record_copy(&record, arena);
     sqlite3_reset(statement);
-    *ret_run = record.run;
-    return SYNK_OK;
+    return STEP_END;
 }
 
-struct record_list {
-    struct record *records;
-    size_t count, capacity;
-};
-
-/* Appends every row that decodes. The others are left to the next start, which moves them away. */
-static enum synk_status collect(struct sqlite *sqlite, enum record_kind kind,
-                                sqlite3_stmt *statement, struct arena *arena,
-                                struct record_list *list, struct synk_error *error)
+/* The cursor that `which` is: prepared and bound already. */
+static enum page_step next_row(struct sqlite *sqlite, enum statement which, enum record_kind kind,
+                               const char *doing, struct record *ret_record,
+                               struct synk_error *error)
 {
-    int code = SQLITE_ERROR;
-    while (statement && (code = sqlite3_step(statement)) == SQLITE_ROW) {
-        list->records =
-            mem_grow(list->records, &list->capacity, list->count + 1, sizeof(*list->records));
-        struct record *record = &list->records[list->count];
-        if (sqlite_row(kind, statement, record))
-            continue;
-        sqlite_record_copy(record, arena);
-        list->count++;
-    }
-    if (code != SQLITE_DONE)
-        return sqlite_fail(sqlite, "reading a run", error);
-    sqlite3_reset(statement);
-    return SYNK_OK;
+    return step_row(sqlite, sqlite->statements[which], kind, doing, ret_record, error);
 }
 
-static enum synk_status collect_version(struct sqlite *sqlite, enum record_kind kind,
-                                        enum statement which, const struct run_record *run,
-                                        struct arena *arena, struct record_list *list,
-                                        struct synk_error *error)
+static enum synk_status opened(struct sqlite *sqlite, sqlite3_stmt *statement, const char *doing,
+                               struct synk_error *error)
+{
+    return statement ? SYNK_OK : sqlite_fail(sqlite, doing, error);
+}
+
+static const char *name_store(void *backend)
+{
+    return sqlite_name(backend);
+}
+
+static enum page_step get_run(void *backend, uint64_t run, struct record *ret_record,
+                              struct synk_error *error)
+{
+    sqlite3_stmt *statement = sqlite_statement(backend, STATEMENT_GET_RUN);
+    if (statement)
+        sqlite3_bind_int64(statement, 1, (int64_t)run);
+    return step_row(backend, statement, RECORD_RUN, "looking for a run", ret_record, error);
+}
+
+static enum page_step find_run(void *backend, struct synk_bytes unit, struct synk_bytes worker,
+                               uint64_t number, struct record *ret_record,
+                               struct synk_error *error)
+{
+    sqlite3_stmt *statement =
+        sqlite_statement(backend, number ? STATEMENT_FIND_RUN : STATEMENT_FIND_LAST_RUN);
+    if (statement) {
+        sqlite_bind_text(statement, 1, unit);
+        sqlite_bind_text(statement, 2, worker);
+        if (number)
+            sqlite3_bind_int64(statement, 3, (int64_t)number);
+    }
+    return step_row(backend, statement, RECORD_RUN, "looking for a run", ret_record, error);
+}
+
+static sqlite3_stmt *bind_version(struct sqlite *sqlite, enum statement which,
+                                  struct synk_bytes unit, uint32_t version)
 {
     sqlite3_stmt *statement = sqlite_statement(sqlite, which);
     if (statement) {
-        sqlite_bind_text(statement, 1, run->unit);
-        sqlite3_bind_int64(statement, 2, run->version);
+        sqlite_bind_text(statement, 1, unit);
+        sqlite3_bind_int64(statement, 2, version);
     }
-    return collect(sqlite, kind, statement, arena, list, error);
+    return statement;
 }
 
-static enum synk_status query_load_run(struct sqlite *sqlite, const struct query *query,
-                                       struct arena *arena, struct store_answer *answer,
-                                       struct synk_error *error)
+static enum page_step get_definition(void *backend, struct synk_bytes unit, uint32_t version,
+                                     struct record *ret_record, struct synk_error *error)
 {
-    /* It may be about to go on: none is removed until the owner has said so, and what may go then.
-     */
-    sqlite->removal.interrupted |= sqlite->removal.runs_open;
-    sqlite->removal.runs_open = false;
-    struct record first = {.kind = RECORD_RUN};
-    enum synk_status status = sqlite_find_run(sqlite, query, arena, &first.run, error);
-    if (status != SYNK_OK)
-        return status;
-    struct record_list list = {0};
-    list.records = mem_grow(NULL, &list.capacity, 1, sizeof(*list.records));
-    list.records[list.count++] = first;
-    status = collect_version(sqlite, RECORD_DEFINITION, STATEMENT_GET_DEFINITION, &first.run, arena,
-                             &list, error);
-    if (status == SYNK_OK)
-        status = collect_version(sqlite, RECORD_WORKER, STATEMENT_GET_WORKERS, &first.run, arena,
-                                 &list, error);
-    sqlite3_stmt *tasks = sqlite_statement(sqlite, STATEMENT_GET_TASKS);
-    if (tasks) {
-        sqlite3_bind_int64(tasks, 1, (int64_t)first.run.run);
-        sqlite3_bind_int64(tasks, 2, 0);
-        sqlite3_bind_int64(tasks, 3, INT64_MAX);
+    sqlite3_stmt *statement = bind_version(backend, STATEMENT_GET_DEFINITION, unit, version);
+    return step_row(backend, statement, RECORD_DEFINITION, "reading a run", ret_record, error);
+}
+
+static enum page_step get_worker(void *backend, struct synk_bytes unit, uint32_t version,
+                                 uint32_t index, struct record *ret_record,
+                                 struct synk_error *error)
+{
+    sqlite3_stmt *statement = bind_version(backend, STATEMENT_GET_WORKER, unit, version);
+    if (statement)
+        sqlite3_bind_int64(statement, 3, index);
+    return step_row(backend, statement, RECORD_WORKER, "reading a worker", ret_record, error);
+}
+
+static enum synk_status open_workers(void *backend, struct synk_bytes unit, uint32_t version,
+                                     struct synk_error *error)
+{
+    sqlite3_stmt *statement = bind_version(backend, STATEMENT_GET_WORKERS, unit, version);
+    return opened(backend, statement, "reading a run", error);
+}
+
+static enum page_step next_worker(void *backend, struct record *ret_record,
+                                  struct synk_error *error)
+{
+    return next_row(backend, STATEMENT_GET_WORKERS, RECORD_WORKER, "reading a run", ret_record,
+                    error);
+}
+
+static enum synk_status open_tasks(void *backend, uint64_t run, uint32_t from, uint32_t end,
+                                   struct synk_error *error)
+{
+    sqlite3_stmt *statement = sqlite_statement(backend, STATEMENT_GET_TASKS);
+    if (statement) {
+        sqlite3_bind_int64(statement, 1, (int64_t)run);
+        sqlite3_bind_int64(statement, 2, from);
+        sqlite3_bind_int64(statement, 3, end);
     }
-    if (status == SYNK_OK)
-        status = collect(sqlite, RECORD_TASK, tasks, arena, &list, error);
-    if (status == SYNK_OK) {
-        struct record *records = arena_alloc(arena, list.count * sizeof(*records));
-        memcpy(records, list.records, list.count * sizeof(*records));
-        answer->records = records;
-        answer->record_count = list.count;
+    return opened(backend, statement, "reading tasks", error);
+}
+
+static enum page_step next_task(void *backend, struct record *ret_record, struct synk_error *error)
+{
+    return next_row(backend, STATEMENT_GET_TASKS, RECORD_TASK, "reading tasks", ret_record, error);
+}
+
+static enum synk_status open_attempts(void *backend, uint64_t run, uint32_t task,
+                                      struct synk_error *error)
+{
+    sqlite3_stmt *statement = sqlite_statement(backend, STATEMENT_GET_ATTEMPTS);
+    if (statement) {
+        sqlite3_bind_int64(statement, 1, (int64_t)run);
+        sqlite3_bind_int64(statement, 2, task);
     }
-    free(list.records);
-    return status;
+    return opened(backend, statement, "reading attempts", error);
+}
+
+static enum page_step next_attempt(void *backend, struct record *ret_record,
+                                   struct synk_error *error)
+{
+    return next_row(backend, STATEMENT_GET_ATTEMPTS, RECORD_ATTEMPT, "reading attempts", ret_record,
+                    error);
+}
+
+static enum synk_status open_runs(void *backend, uint64_t cursor, struct synk_bytes unit,
+                                  struct synk_error *error)
+{
+    struct sqlite *sqlite = backend;
+    sqlite->lists_unit = unit.size != 0;
+    sqlite3_stmt *statement = sqlite_statement(
+        backend, sqlite->lists_unit ? STATEMENT_LIST_UNIT_RUNS : STATEMENT_LIST_RUNS);
+    if (statement) {
+        bool has_cursor = cursor && cursor <= INT64_MAX;
+        sqlite3_bind_int64(statement, 1, has_cursor ? (int64_t)cursor : INT64_MAX);
+        if (unit.size)
+            sqlite_bind_text(statement, 2, unit);
+    }
+    return opened(backend, statement, "listing runs", error);
+}
+
+static enum page_step next_run(void *backend, struct record *ret_record, struct synk_error *error)
+{
+    struct sqlite *sqlite = backend;
+    return next_row(backend, sqlite->lists_unit ? STATEMENT_LIST_UNIT_RUNS : STATEMENT_LIST_RUNS,
+                    RECORD_RUN, "listing runs", ret_record, error);
+}
+
+static enum synk_status open_events(void *backend, uint64_t from, struct synk_error *error)
+{
+    sqlite3_stmt *statement = sqlite_statement(backend, STATEMENT_GET_EVENTS);
+    if (statement)
+        sqlite3_bind_int64(statement, 1, from > INT64_MAX ? INT64_MAX : (int64_t)from);
+    return opened(backend, statement, "reading events", error);
+}
+
+static enum page_step next_events(void *backend, struct event_row *ret_row,
+                                  struct synk_error *error)
+{
+    struct sqlite *sqlite = backend;
+    sqlite3_stmt *statement = sqlite->statements[STATEMENT_GET_EVENTS];
+    int code = sqlite3_step(statement);
+    if (code == SQLITE_ROW) {
+        *ret_row = (struct event_row){
+            .last = (uint64_t)sqlite3_column_int64(statement, 0),
+            .first = (uint64_t)sqlite3_column_int64(statement, 1),
+            .items = bytes_of(sqlite3_column_blob(statement, 2),
+                              (size_t)sqlite3_column_bytes(statement, 2)),
+        };
+        return STEP_ROW;
+    }
+    if (code == SQLITE_DONE)
+        return STEP_END;
+    sqlite_fail(sqlite, "reading events", error);
+    return STEP_FAILED;
+}
+
+static enum synk_status event_bounds(void *backend, uint64_t *ret_first, uint64_t *ret_last,
+                                     struct synk_error *error)
+{
+    return sqlite_event_bounds(backend, ret_first, ret_last, error);
+}
+
+enum synk_status sqlite_event_bounds(struct sqlite *sqlite, uint64_t *ret_first, uint64_t *ret_last,
+                                     struct synk_error *error)
+{
+    sqlite3_stmt *statement = sqlite_statement(sqlite, STATEMENT_EVENT_BOUNDS);
+    if (!statement || sqlite3_step(statement) != SQLITE_ROW)
+        return sqlite_fail(sqlite, "reading events", error);
+    uint64_t last = (uint64_t)sqlite3_column_int64(statement, 1);
+    uint64_t remembered = (uint64_t)sqlite3_column_int64(statement, 2);
+    *ret_last = last > remembered ? last : remembered;
+    *ret_first = sqlite3_column_type(statement, 0) == SQLITE_NULL
+                     ? *ret_last + 1
+                     : (uint64_t)sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    return SYNK_OK;
+}
+
+static void end_rows(void *backend)
+{
+    static const enum statement cursors[] = {
+        STATEMENT_GET_RUN,        STATEMENT_FIND_RUN,    STATEMENT_FIND_LAST_RUN,
+        STATEMENT_GET_DEFINITION, STATEMENT_GET_WORKER,  STATEMENT_GET_WORKERS,
+        STATEMENT_GET_TASKS,      STATEMENT_GET_ATTEMPTS, STATEMENT_LIST_RUNS,
+        STATEMENT_LIST_UNIT_RUNS, STATEMENT_GET_EVENTS,
+    };
+    struct sqlite *sqlite = backend;
+    for (size_t i = 0; i < sizeof(cursors) / sizeof(*cursors); i++)
+        sqlite3_reset(sqlite->statements[cursors[i]]);
+}
+
+static struct page_source source_of(struct sqlite *sqlite)
+{
+    return (struct page_source){
+        .backend = sqlite,
+        .name = name_store,
+        .get_run = get_run,
+        .find_run = find_run,
+        .get_definition = get_definition,
+        .get_worker = get_worker,
+        .open_workers = open_workers,
+        .next_worker = next_worker,
+        .open_tasks = open_tasks,
+        .next_task = next_task,
+        .open_attempts = open_attempts,
+        .next_attempt = next_attempt,
+        .open_runs = open_runs,
+        .next_run = next_run,
+        .open_events = open_events,
+        .next_events = next_events,
+        .event_bounds = event_bounds,
+        .end_rows = end_rows,
+    };
 }
 
 enum synk_status sqlite_query(void *backend, const struct query *query, struct arena *arena,
@@ -191,21 +260,22 @@ enum synk_status sqlite_query(void *backend, const struct query *query, struct a
                               struct synk_error *error)
 {
     struct sqlite *sqlite = backend;
+    struct page_source source = source_of(sqlite);
     switch (query->kind) {
-    case QUERY_RUN:
-        return sqlite_query_run(sqlite, query, arena, body, error);
-    case QUERY_RUNS:
-        return sqlite_query_runs(sqlite, query, body, error);
-    case QUERY_EVENTS:
-        return sqlite_query_events(sqlite, query, arena, body, error);
-    case QUERY_LOAD_RUN:
-        return query_load_run(sqlite, query, arena, answer, error);
     case QUERY_BACKUP:
         return sqlite_query_backup(sqlite, query, body, error);
     case QUERY_PRUNE:
         return sqlite_query_prune(sqlite, answer, error);
+    case QUERY_LOAD_RUN:
+        /* It may be about to go on: none is removed until the owner has said so, and what may go
+         * then. */
+        sqlite->removal.interrupted |= sqlite->removal.runs_open;
+        sqlite->removal.runs_open = false;
+        break;
+    default:
+        break;
     }
-    return status_fail(error, SYNK_UNSUPPORTED, "a question of kind %d", query->kind);
+    return pages_query(&source, query, arena, body, answer, error);
 }
 
 static enum synk_status fail_values(struct sqlite *sqlite, struct synk_error *error)

@@ -4,26 +4,10 @@
  * For people: `sqlite3 FILE` on a copy, or while the daemon is down, and the readable_* views. In a
  * row, NULL stands for 0 or for nothing: most columns of most tasks are NULL, which keeps the
  * rows of a large run small. Times are milliseconds since the epoch. The numbers of states are
- * those of supervisor/core/states.h, and never change their meaning.
+ * those of supervisor/core/states.h, and never change their meaning. The columns of a table are
+ * the fields of record_fields.c, in that order.
  */
 #include "supervisor/store/sqlite.h"
-
-#define TABLE_NAMES                                                                                \
-    X(RECORD_META, "meta", 1)                                                                      \
-    X(RECORD_UNIT, "units", 1)                                                                     \
-    X(RECORD_DEFINITION, "definitions", 2)                                                         \
-    X(RECORD_WORKER, "workers", 3)                                                                 \
-    X(RECORD_HOST, "hosts", 1)                                                                     \
-    X(RECORD_KEY, "keys", 1)                                                                       \
-    X(RECORD_RUN, "runs", 1)                                                                       \
-    X(RECORD_TASK, "tasks", 2)                                                                     \
-    X(RECORD_ATTEMPT, "attempts", 3)
-
-const struct sqlite_table sqlite_tables[RECORD_KINDS] = {
-#define X(kind, name, keys) [kind] = {name, keys},
-    TABLE_NAMES
-#undef X
-};
 
 /*
  * How a file becomes what the statements below expect: step N brings version N - 1 to N, and a new
@@ -117,31 +101,11 @@ const int sqlite_schema_version = sizeof(sqlite_migrations) / sizeof(*sqlite_mig
     "SELECT run FROM runs WHERE status < 2 UNION SELECT run FROM"                                  \
     " (SELECT run FROM runs WHERE status >= 2 ORDER BY run DESC LIMIT ?1)"
 
+/* Those that put and remove records are made of record_shapes. */
 const char *const sqlite_sql[STATEMENTS] = {
     [STATEMENT_BEGIN] = "BEGIN IMMEDIATE",
     [STATEMENT_COMMIT] = "COMMIT",
     [STATEMENT_ROLLBACK] = "ROLLBACK",
-    [STATEMENT_PUT + RECORD_META] = "REPLACE INTO meta VALUES(?,?)",
-    [STATEMENT_PUT + RECORD_UNIT] = "REPLACE INTO units VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    [STATEMENT_PUT + RECORD_DEFINITION] = "REPLACE INTO definitions VALUES(?,?,?,?)",
-    [STATEMENT_PUT + RECORD_WORKER] = "REPLACE INTO workers VALUES(?,?,?,?)",
-    [STATEMENT_PUT + RECORD_HOST] = "REPLACE INTO hosts VALUES(?,?,?,?)",
-    [STATEMENT_PUT + RECORD_KEY] = "REPLACE INTO keys VALUES(?,?,?)",
-    [STATEMENT_PUT + RECORD_RUN] = "REPLACE INTO runs VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    [STATEMENT_PUT + RECORD_TASK] =
-        "REPLACE INTO tasks VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    [STATEMENT_PUT + RECORD_ATTEMPT] = "REPLACE INTO attempts VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    [STATEMENT_REMOVE + RECORD_META] = "DELETE FROM meta WHERE name=?",
-    [STATEMENT_REMOVE + RECORD_UNIT] = "DELETE FROM units WHERE id=?",
-    [STATEMENT_REMOVE + RECORD_DEFINITION] = "DELETE FROM definitions WHERE unit=? AND version=?",
-    [STATEMENT_REMOVE + RECORD_WORKER] =
-        "DELETE FROM workers WHERE unit=? AND version=? AND number=?",
-    [STATEMENT_REMOVE + RECORD_HOST] = "DELETE FROM hosts WHERE name=?",
-    [STATEMENT_REMOVE + RECORD_KEY] = "DELETE FROM keys WHERE key=?",
-    [STATEMENT_REMOVE + RECORD_RUN] = "DELETE FROM runs WHERE run=?",
-    [STATEMENT_REMOVE + RECORD_TASK] = "DELETE FROM tasks WHERE run=? AND task=?",
-    [STATEMENT_REMOVE + RECORD_ATTEMPT] =
-        "DELETE FROM attempts WHERE run=? AND task=? AND attempt=?",
     [STATEMENT_REMOVE_DEFINITION_WORKERS] = "DELETE FROM workers WHERE unit=? AND version=?",
     [STATEMENT_REMOVE_RUN_TASKS] = "DELETE FROM tasks WHERE run=?",
     [STATEMENT_REMOVE_RUN_ATTEMPTS] = "DELETE FROM attempts WHERE run=?",

@@ -5,7 +5,7 @@
  * else by a row that is not final, else it is pending: a row may be older than what is in memory,
  * but a final one never is. A run that ended before it started has no rows: its end is its tasks'.
  */
-#include "supervisor/store/sqlite.h"
+#include "supervisor/store/pages.h"
 
 #include <stdio.h>
 
@@ -22,13 +22,12 @@ enum {
 };
 
 struct page {
-    struct sqlite *sqlite;
+    const struct page_source *source;
     const struct query *query;
     const struct run_record *run;
     struct arena *arena;
     struct buf tasks, attempts, one;
     size_t live_at; /* next of query->live_tasks */
-    sqlite3_stmt *rows;
     bool has_row; /* `row` is the next row */
     struct task_record row;
 };
@@ -97,10 +96,10 @@ static void pack_attempt(struct buf *body, const struct attempt_record *attempt,
     pack_uint(body, attempt->attempt);
     pack_key(body, "outcome");
     pack_cstr(body, outcome);
-    sqlite_pack_text(body, "host", attempt->host);
-    sqlite_pack_text(body, "error", attempt->error);
-    sqlite_pack_time(body, "startedAt", attempt->started_at);
-    sqlite_pack_time(body, "endedAt", attempt->ended_at);
+    page_pack_text(body, "host", attempt->host);
+    page_pack_text(body, "error", attempt->error);
+    page_pack_time(body, "startedAt", attempt->started_at);
+    page_pack_time(body, "endedAt", attempt->ended_at);
     /* What did not end has no exit status; -1 says the same of what ended otherwise. */
     pack_known(body, "exit", attempt->ended_at ? attempt->exit_status : -1, -1);
     pack_known(body, "signal", attempt->signal, 0);
@@ -144,30 +143,30 @@ static enum synk_status pack_attempts(struct page *page, const struct task_recor
     bool wants_last = task->attempts > 0 && task->state != TASK_SKIPPED;
     buf_clear(&page->attempts);
     buf_clear(&page->one);
-    sqlite3_stmt *statement = sqlite_statement(page->sqlite, STATEMENT_GET_ATTEMPTS);
-    int code = SQLITE_ERROR;
-    if (statement) {
-        sqlite3_bind_int64(statement, 1, (int64_t)task->run);
-        sqlite3_bind_int64(statement, 2, task->task);
-        code = sqlite3_step(statement);
-    }
+    const struct page_source *source = page->source;
+    enum synk_status status =
+        source->open_attempts(source->backend, task->run, task->task, error);
+    if (status != SYNK_OK)
+        return status;
     struct record record;
-    bool is_listed = code == SQLITE_ROW && sqlite3_column_int64(statement, 2) == task->attempts;
+    enum page_step step = source->next_attempt(source->backend, &record, error);
+    bool is_listed = (step == STEP_ROW || step == STEP_BAD) &&
+                     record.attempt.attempt == task->attempts;
     if (wants_last && !is_listed) {
         pack_last_attempt(&page->attempts, task);
         count++;
     }
-    for (; code == SQLITE_ROW && count < ATTEMPTS_MAX && page->attempts.size < ATTEMPTS_BYTES;
-         code = sqlite3_step(statement)) {
-        if (sqlite_row(RECORD_ATTEMPT, statement, &record))
+    for (; (step == STEP_ROW || step == STEP_BAD) && count < ATTEMPTS_MAX &&
+           page->attempts.size < ATTEMPTS_BYTES;
+         step = source->next_attempt(source->backend, &record, error)) {
+        if (step == STEP_BAD)
             continue;
         pack_attempt(&page->one, &record.attempt, outcome_text(record.attempt.outcome));
         prepend_attempt(page);
         count++;
     }
-    if (code != SQLITE_ROW && code != SQLITE_DONE)
-        return sqlite_fail(page->sqlite, "reading attempts", error);
-    sqlite3_reset(statement);
+    if (step == STEP_FAILED)
+        return error->status;
     pack_key(&page->tasks, "attemptList");
     pack_array(&page->tasks, count);
     buf_append(&page->tasks, page->attempts.data, page->attempts.size);
@@ -186,20 +185,13 @@ static enum synk_status find_worker(struct page *page, uint32_t index, struct sy
                                     struct synk_error *error)
 {
     const struct run_record *run = page->run;
-    sqlite3_stmt *statement = sqlite_statement(page->sqlite, STATEMENT_GET_WORKER);
-    int code = SQLITE_ERROR;
-    if (statement) {
-        sqlite_bind_text(statement, 1, run->unit);
-        sqlite3_bind_int64(statement, 2, run->version);
-        sqlite3_bind_int64(statement, 3, index);
-        code = sqlite3_step(statement);
-    }
-    if (code != SQLITE_ROW && code != SQLITE_DONE)
-        return sqlite_fail(page->sqlite, "reading a worker", error);
     struct record record;
-    if (code == SQLITE_ROW && !sqlite_row(RECORD_WORKER, statement, &record))
+    enum page_step step = page->source->get_worker(page->source->backend, run->unit, run->version,
+                                                   index, &record, error);
+    if (step == STEP_FAILED)
+        return error->status;
+    if (step == STEP_ROW)
         *ret_name = arena_copy(page->arena, packed_text(record.worker.body, "id"));
-    sqlite3_reset(statement);
     return SYNK_OK;
 }
 
@@ -224,16 +216,14 @@ static enum synk_status worker_name(struct page *page, uint32_t index, struct sy
 static enum synk_status next_row(struct page *page, struct synk_error *error)
 {
     struct record record;
-    int code = SQLITE_ERROR;
-    page->has_row = false;
-    while (page->rows && (code = sqlite3_step(page->rows)) == SQLITE_ROW) {
-        if (sqlite_row(RECORD_TASK, page->rows, &record))
-            continue;
+    enum page_step step;
+    do
+        step = page->source->next_task(page->source->backend, &record, error);
+    while (step == STEP_BAD);
+    page->has_row = step == STEP_ROW;
+    if (page->has_row)
         page->row = record.task;
-        page->has_row = true;
-        return SYNK_OK;
-    }
-    return code == SQLITE_DONE ? SYNK_OK : sqlite_fail(page->sqlite, "reading tasks", error);
+    return step == STEP_FAILED ? error->status : SYNK_OK;
 }
 
 static void overlay(struct task_record *task, const struct live_task *live)
@@ -298,12 +288,12 @@ static enum synk_status pack_task(struct page *page, uint32_t index, struct synk
     pack_uint(body, task.attempts);
     pack_key(body, "result");
     pack_encoded(body, task.result);
-    sqlite_pack_text(body, "error", task.error);
-    sqlite_pack_text(body, "host", task.host);
-    sqlite_pack_time(body, "startedAt", task.started_at);
-    sqlite_pack_time(body, "endedAt", task.ended_at);
+    page_pack_text(body, "error", task.error);
+    page_pack_text(body, "host", task.host);
+    page_pack_time(body, "startedAt", task.started_at);
+    page_pack_time(body, "endedAt", task.ended_at);
     pack_duration(body, task.started_at, task.ended_at);
-    sqlite_pack_text(body, "reason", task.reason);
+    page_pack_text(body, "reason", task.reason);
     return page->query->with_attempts ? pack_attempts(page, &task, error) : SYNK_OK;
 }
 
@@ -311,13 +301,11 @@ static enum synk_status pack_task(struct page *page, uint32_t index, struct synk
 static enum synk_status pack_tasks(struct page *page, uint32_t from, uint32_t end, size_t budget,
                                    uint32_t *ret_next, struct synk_error *error)
 {
-    page->rows = sqlite_statement(page->sqlite, STATEMENT_GET_TASKS);
-    if (page->rows) {
-        sqlite3_bind_int64(page->rows, 1, (int64_t)page->run->run);
-        sqlite3_bind_int64(page->rows, 2, from);
-        sqlite3_bind_int64(page->rows, 3, end);
-    }
-    enum synk_status status = next_row(page, error);
+    const struct page_source *source = page->source;
+    enum synk_status status =
+        source->open_tasks(source->backend, page->run->run, from, end, error);
+    if (status == SYNK_OK)
+        status = next_row(page, error);
     uint32_t index = from;
     while (status == SYNK_OK && index < end && page->tasks.size < budget) {
         status = pack_task(page, index, error);
@@ -325,7 +313,6 @@ static enum synk_status pack_tasks(struct page *page, uint32_t from, uint32_t en
             status = next_row(page, error);
         index++;
     }
-    sqlite3_reset(page->rows);
     *ret_next = index;
     return status;
 }
@@ -336,19 +323,19 @@ static void pack_run(struct page *page, uint32_t task_count, uint32_t next, stru
     const struct query *query = page->query;
     uint32_t from = query->from;
     pack_map(body, 15);
-    sqlite_pack_text(body, "run", sqlite_run_label(run, page->arena));
+    page_pack_text(body, "run", page_run_label(run, page->arena));
     pack_key(body, "id");
     pack_uint(body, run->run);
-    sqlite_pack_text(body, "unit", run->unit);
+    page_pack_text(body, "unit", run->unit);
     pack_key(body, "status");
     pack_cstr(body, run_status_name(query->live ? query->live_status : run->status));
     pack_key(body, "params");
     pack_encoded(body, run->params);
-    sqlite_pack_text(body, "error", run->error);
-    sqlite_pack_text(body, "by", run->by);
-    sqlite_pack_time(body, "createdAt", run->created_at);
-    sqlite_pack_time(body, "startedAt", run->started_at);
-    sqlite_pack_time(body, "endedAt", run->ended_at);
+    page_pack_text(body, "error", run->error);
+    page_pack_text(body, "by", run->by);
+    page_pack_time(body, "createdAt", run->created_at);
+    page_pack_time(body, "startedAt", run->started_at);
+    page_pack_time(body, "endedAt", run->ended_at);
     pack_duration(body, run->started_at, run->ended_at);
     pack_key(body, "taskCount");
     pack_uint(body, task_count);
@@ -364,16 +351,16 @@ static void pack_run(struct page *page, uint32_t task_count, uint32_t next, stru
     buf_append(body, page->tasks.data, page->tasks.size);
 }
 
-enum synk_status sqlite_query_run(struct sqlite *sqlite, const struct query *query,
-                                  struct arena *arena, struct buf *body, struct synk_error *error)
+enum synk_status page_run(const struct page_source *source, const struct query *query,
+                          struct arena *arena, struct buf *body, struct synk_error *error)
 {
     struct run_record run;
-    enum synk_status status = sqlite_find_run(sqlite, query, arena, &run, error);
+    enum synk_status status = page_find_run(source, query, arena, &run, error);
     if (status != SYNK_OK)
         return status;
-    struct page page = {.sqlite = sqlite, .query = query, .run = &run, .arena = arena};
+    struct page page = {.source = source, .query = query, .run = &run, .arena = arena};
     uint32_t task_count = query->live ? query->task_count : run.task_count;
-    uint32_t rows = sqlite_page_rows(query->limit);
+    uint32_t rows = page_rows(query->limit);
     uint32_t from = query->from, next = from;
     uint32_t end = from >= task_count ? from : task_count - from > rows ? from + rows : task_count;
     /* Parameters take of the same room; both together leave place for one more full result. */

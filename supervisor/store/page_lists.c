@@ -1,9 +1,7 @@
 /*
- * Pages of runs and of events. Each question looks at a bounded number of rows, whatever it filters
- * for, because commits wait meanwhile: an answer may be short, or empty, and still say where to go
- * on.
+ * Pages of runs and of events.
  */
-#include "supervisor/store/sqlite.h"
+#include "supervisor/store/pages.h"
 
 #include "proto/limits.h"
 #include "proto/pack.h"
@@ -31,17 +29,17 @@ static void pack_run_item(struct buf *body, const struct run_record *run,
                           const struct run_progress *progress, struct arena *arena)
 {
     pack_map(body, 12);
-    sqlite_pack_text(body, "run", sqlite_run_label(run, arena));
+    page_pack_text(body, "run", page_run_label(run, arena));
     pack_key(body, "id");
     pack_uint(body, run->run);
-    sqlite_pack_text(body, "unit", run->unit);
+    page_pack_text(body, "unit", run->unit);
     pack_key(body, "status");
     pack_cstr(body, run_status_name(run->status));
-    sqlite_pack_text(body, "by", run->by);
-    sqlite_pack_text(body, "error", run->error);
-    sqlite_pack_time(body, "createdAt", run->created_at);
-    sqlite_pack_time(body, "startedAt", run->started_at);
-    sqlite_pack_time(body, "endedAt", run->ended_at);
+    page_pack_text(body, "by", run->by);
+    page_pack_text(body, "error", run->error);
+    page_pack_time(body, "createdAt", run->created_at);
+    page_pack_time(body, "startedAt", run->started_at);
+    page_pack_time(body, "endedAt", run->ended_at);
     pack_key(body, "taskCount");
     pack_uint(body, run->task_count);
     pack_key(body, "done");
@@ -57,77 +55,46 @@ static bool run_is_wanted(const struct query *query, struct synk_bytes worker,
            (worker.size == 0 || bytes_equal(run->worker, worker));
 }
 
-static sqlite3_stmt *list_statement(struct sqlite *sqlite, const struct query *query,
-                                    struct synk_bytes unit)
-{
-    sqlite3_stmt *statement =
-        sqlite_statement(sqlite, unit.size ? STATEMENT_LIST_UNIT_RUNS : STATEMENT_LIST_RUNS);
-    if (!statement)
-        return NULL;
-    bool has_cursor = query->cursor && query->cursor <= INT64_MAX;
-    sqlite3_bind_int64(statement, 1, has_cursor ? (int64_t)query->cursor : INT64_MAX);
-    if (unit.size)
-        sqlite_bind_text(statement, 2, unit);
-    return statement;
-}
-
-enum synk_status sqlite_query_runs(struct sqlite *sqlite, const struct query *query,
-                                   struct buf *body, struct synk_error *error)
+enum synk_status page_runs(const struct page_source *source, const struct query *query,
+                           struct buf *body, struct synk_error *error)
 {
     struct synk_bytes unit, worker;
-    sqlite_split_unit(query->unit, &unit, &worker);
-    sqlite3_stmt *statement = list_statement(sqlite, query, unit);
+    page_split_unit(query->unit, &unit, &worker);
+    enum synk_status status = source->open_runs(source->backend, query->cursor, unit, error);
+    if (status != SYNK_OK)
+        return status;
     struct arena arena = {0};
     struct buf items = {0};
     struct record record;
-    uint32_t count = 0, limit = sqlite_page_rows(query->limit);
+    uint32_t count = 0, limit = page_rows(query->limit);
     uint64_t last = 0;
     size_t progress_at = 0;
-    int code = statement ? sqlite3_step(statement) : SQLITE_ERROR;
-    for (uint32_t scanned = 0; code == SQLITE_ROW && count < limit && scanned < LIMIT_SCAN_RUNS &&
-                               items.size < LIMIT_BATCH_BYTES;
-         scanned++, code = sqlite3_step(statement)) {
-        last = (uint64_t)sqlite3_column_int64(statement, 0);
-        if (sqlite_row(RECORD_RUN, statement, &record) ||
-            !run_is_wanted(query, worker, &record.run))
+    enum page_step step = source->next_run(source->backend, &record, error);
+    for (uint32_t scanned = 0; (step == STEP_ROW || step == STEP_BAD) && count < limit &&
+                               scanned < LIMIT_SCAN_RUNS && items.size < LIMIT_BATCH_BYTES;
+         scanned++, step = source->next_run(source->backend, &record, error)) {
+        last = record.run.run;
+        if (step == STEP_BAD || !run_is_wanted(query, worker, &record.run))
             continue;
         pack_run_item(&items, &record.run, find_progress(query, &progress_at, last), &arena);
         count++;
     }
-    enum synk_status status = SYNK_OK;
-    if (code == SQLITE_ROW || code == SQLITE_DONE) {
+    if (step == STEP_FAILED) {
+        status = error->status;
+    } else {
         pack_map(body, 2);
         pack_key(body, "items");
         pack_array(body, count);
         buf_append(body, items.data, items.size);
         pack_key(body, "cursor");
-        if (code == SQLITE_ROW)
+        if (step != STEP_END)
             pack_uint(body, last);
         else
             pack_null(body);
-    } else {
-        status = sqlite_fail(sqlite, "listing runs", error);
     }
-    sqlite3_reset(statement);
     buf_fini(&items);
     arena_fini(&arena);
     return status;
-}
-
-enum synk_status sqlite_event_bounds(struct sqlite *sqlite, uint64_t *ret_first, uint64_t *ret_last,
-                                     struct synk_error *error)
-{
-    sqlite3_stmt *statement = sqlite_statement(sqlite, STATEMENT_EVENT_BOUNDS);
-    if (!statement || sqlite3_step(statement) != SQLITE_ROW)
-        return sqlite_fail(sqlite, "reading events", error);
-    uint64_t last = (uint64_t)sqlite3_column_int64(statement, 1);
-    uint64_t remembered = (uint64_t)sqlite3_column_int64(statement, 2);
-    *ret_last = last > remembered ? last : remembered;
-    *ret_first = sqlite3_column_type(statement, 0) == SQLITE_NULL
-                     ? *ret_last + 1
-                     : (uint64_t)sqlite3_column_int64(statement, 0);
-    sqlite3_reset(statement);
-    return SYNK_OK;
 }
 
 /* The page of events under construction. */
@@ -194,49 +161,43 @@ static void take_batch(struct event_page *page, uint64_t first, uint64_t last,
     page->next = last;
 }
 
-static enum synk_status take_batches(struct sqlite *sqlite, struct event_page *page,
+static enum synk_status take_batches(const struct page_source *source, struct event_page *page,
                                      struct synk_error *error)
 {
-    sqlite3_stmt *statement = sqlite_statement(sqlite, STATEMENT_GET_EVENTS);
-    int code = SQLITE_ERROR;
     size_t scanned = 0;
-    uint64_t from = page->query->from_event;
-    if (statement)
-        sqlite3_bind_int64(statement, 1, from > INT64_MAX ? INT64_MAX : (int64_t)from);
-    for (int i = 0; statement && i < SCAN_BATCHES && scanned < SCAN_BYTES && !is_full(page); i++) {
-        code = sqlite3_step(statement);
-        if (code != SQLITE_ROW)
+    struct event_row row;
+    enum page_step step = STEP_ROW;
+    enum synk_status status = source->open_events(source->backend, page->query->from_event, error);
+    if (status != SYNK_OK)
+        return status;
+    for (int i = 0; i < SCAN_BATCHES && scanned < SCAN_BYTES && !is_full(page); i++) {
+        step = source->next_events(source->backend, &row, error);
+        if (step == STEP_END || step == STEP_FAILED)
             break;
-        struct synk_bytes items =
-            bytes_of(sqlite3_column_blob(statement, 2), (size_t)sqlite3_column_bytes(statement, 2));
-        scanned += items.size;
-        take_batch(page, (uint64_t)sqlite3_column_int64(statement, 1),
-                   (uint64_t)sqlite3_column_int64(statement, 0), items);
+        if (step == STEP_BAD)
+            continue;
+        scanned += row.items.size;
+        take_batch(page, row.first, row.last, row.items);
     }
-    enum synk_status status = SYNK_OK;
-    if (code != SQLITE_ROW && code != SQLITE_DONE)
-        status = sqlite_fail(sqlite, "reading events", error);
-    sqlite3_reset(statement);
-    return status;
+    return step == STEP_FAILED ? error->status : SYNK_OK;
 }
 
-enum synk_status sqlite_query_events(struct sqlite *sqlite, const struct query *query,
-                                     struct arena *arena, struct buf *body,
-                                     struct synk_error *error)
+enum synk_status page_events(const struct page_source *source, const struct query *query,
+                             struct arena *arena, struct buf *body, struct synk_error *error)
 {
     uint64_t first = 0, head = 0;
-    enum synk_status status = sqlite_event_bounds(sqlite, &first, &head, error);
+    enum synk_status status = source->event_bounds(source->backend, &first, &head, error);
     if (status != SYNK_OK)
         return status;
     struct event_page page = {
-        .query = query, .limit = sqlite_page_rows(query->limit), .next = query->from_event};
+        .query = query, .limit = page_rows(query->limit), .next = query->from_event};
     if (query->number) {
         struct run_record run = {.number = query->number};
-        sqlite_split_unit(query->unit, &run.unit, &run.worker);
-        page.run = sqlite_run_label(&run, arena);
+        page_split_unit(query->unit, &run.unit, &run.worker);
+        page.run = page_run_label(&run, arena);
     }
     page.filters = query->types.size || query->unit.size;
-    status = take_batches(sqlite, &page, error);
+    status = take_batches(source, &page, error);
     if (status == SYNK_OK) {
         /* Where everything above `from` was trimmed, a reader goes on at the head. */
         bool is_behind = page.next == query->from_event && first == head + 1 && page.next < head;
