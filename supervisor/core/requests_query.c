@@ -317,6 +317,13 @@ void request_list(struct engine *engine, struct request *request)
 
 void request_fetch(struct engine *engine, struct request *request)
 {
+    struct synk_bytes run = body_text(request, "run");
+    struct run_name name = {0};
+    struct synk_error error = {0};
+    if (run.size && run_name_parse(engine, run, &name, &error)) {
+        request_error(engine, request, &error);
+        return;
+    }
     const struct synk_value *types = synk_value_get(request->body, "types");
     struct buf names = {0};
     for (size_t i = 0; i < synk_value_count(types) && i < 32; i++) {
@@ -339,9 +346,7 @@ void request_fetch(struct engine *engine, struct request *request)
     query->unit = arena_copy(arena, body_text(request, "unit"));
     query->limit = page_limit(request);
     buf_fini(&names);
-    struct synk_bytes run = body_text(request, "run");
-    struct run_name name;
-    if (run.size && run_name_parse(engine, run, &name, NULL) == SYNK_OK) {
+    if (name.number) {
         query->unit = arena_copy(arena, name.id);
         query->number = name.number;
     }

@@ -238,6 +238,18 @@ static void lists_filter_and_snapshots_page(void)
     fixture_fini(&f);
 }
 
+static void events_of_a_run_that_there_is_not_are_refused(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_apply(&f, process);
+    uint64_t asked = fixture_ask(&f, 1, MSG_FETCH, "{\"from\":0,\"run\":\"p#7\"}");
+    CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "there is no run 'p#7'"));
+    asked = fixture_ask(&f, 1, MSG_FETCH, "{\"from\":0,\"run\":\"nope\"}");
+    CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "'nope' is not a run"));
+    fixture_fini(&f);
+}
+
 static void execution_times_are_shown(void)
 {
     struct fixture f;
@@ -271,6 +283,8 @@ int main(int argc, char **argv)
          enabling_after_max_runs_starts_the_count_anew},
         {"release_waits_for_nothing_or_is_forced", release_waits_for_nothing_or_is_forced},
         {"lists_filter_and_snapshots_page", lists_filter_and_snapshots_page},
+        {"events_of_a_run_that_there_is_not_are_refused",
+         events_of_a_run_that_there_is_not_are_refused},
         {"execution_times_are_shown", execution_times_are_shown},
         {NULL, NULL},
     };
