@@ -3,23 +3,11 @@
  * in canonical form as one document. What does not fit one message goes up in chunks that the
  * supervisor stages; it forgets them when it restarts, so then they go up again under another name.
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/random.h>
-
 #include "client/client_internal.h"
+#include "client/upload.h"
 #include "proto/definition_file.h"
 #include "proto/pack.h"
 #include "proto/zone.h"
-
-enum {
-    /* A document up to this size goes inside the request: half a frame leaves room for the rest. */
-    INLINE_BYTES = LIMIT_FRAME_BYTES / 2,
-    CHUNK_BYTES = 1 << 20,
-    /* Uploads that a restart of the supervisor cut short before we give up. */
-    UPLOAD_TRIES = 3,
-};
 
 static enum synk_status load(const char *const *files, size_t count, struct definition_set *set,
                              struct synk_error *error)
@@ -63,35 +51,6 @@ static void encode(const struct definition_set *set, struct buf *out)
     encode_kind(set, UNIT_WORKER, "workers", out);
 }
 
-static enum synk_status send_chunk(struct synk_client *client, const char *upload, size_t offset,
-                                   struct synk_bytes data, struct synk_error *error)
-{
-    struct buf body = {0};
-    pack_map(&body, 3);
-    pack_key(&body, "upload");
-    pack_cstr(&body, upload);
-    pack_key(&body, "offset");
-    pack_uint(&body, offset);
-    pack_key(&body, "data");
-    pack_binary(&body, data);
-    enum synk_status status = synk_call(client, "upload", buf_bytes(&body), NULL, error);
-    buf_fini(&body);
-    return status;
-}
-
-static enum synk_status upload_document(struct synk_client *client, const struct buf *document,
-                                        const char *upload, struct synk_error *error)
-{
-    enum synk_status status = SYNK_OK;
-    for (size_t offset = 0; offset < document->size && !status; offset += CHUNK_BYTES) {
-        size_t left = document->size - offset;
-        status = send_chunk(
-            client, upload, offset,
-            bytes_of(document->data + offset, left < CHUNK_BYTES ? left : CHUNK_BYTES), error);
-    }
-    return status;
-}
-
 /* `upload` NULL: the document goes along. */
 static enum synk_status send_apply(struct synk_client *client, const struct buf *document,
                                    const char *upload, bool check, bool prune,
@@ -113,31 +72,21 @@ static enum synk_status send_apply(struct synk_client *client, const struct buf 
     return status;
 }
 
-static uint32_t epoch_of(struct synk_client *client)
-{
-    client_lock(client);
-    uint32_t epoch = client->link.epoch;
-    client_unlock(client);
-    return epoch;
-}
-
 static enum synk_status upload_and_apply(struct synk_client *client, const struct buf *document,
                                          bool check, bool prune, struct synk_document **ret_body,
                                          struct synk_error *error)
 {
     enum synk_status status = SYNK_IO;
     for (int try = 0; try < UPLOAD_TRIES; try++) {
-        uint64_t random;
-        char upload[32];
-        uint32_t epoch = epoch_of(client);
-        if (getrandom(&random, sizeof(random), 0) != sizeof(random))
-            return status_fail(error, SYNK_IO, "cannot draw a name for the upload");
-        snprintf(upload, sizeof(upload), "apply-%016llx", (unsigned long long)random);
-        status = upload_document(client, document, upload, error);
+        char upload[UPLOAD_NAME_BYTES];
+        uint32_t epoch = upload_epoch(client);
+        status = upload_name(upload, error);
+        if (!status)
+            status = upload_send(client, upload, buf_bytes(document), error);
         if (!status)
             status = send_apply(client, document, upload, check, prune, ret_body, error);
         /* Only a new supervisor explains that a staged upload is gone. */
-        if (!status || epoch == 0 || epoch == epoch_of(client))
+        if (!status || epoch == 0 || epoch == upload_epoch(client))
             return status;
     }
     return status;
@@ -156,7 +105,7 @@ enum synk_status synk_apply(struct synk_client *client, const char *const *files
     if (!status && document.size > LIMIT_UPLOAD_BYTES)
         status = status_fail(error, SYNK_TOO_LARGE, "%zu bytes of definitions: %d are allowed",
                              document.size, LIMIT_UPLOAD_BYTES);
-    else if (!status && document.size <= INLINE_BYTES)
+    else if (!status && document.size <= UPLOAD_INLINE_BYTES)
         status = send_apply(client, &document, NULL, check, prune, ret_body, error);
     else if (!status)
         status = upload_and_apply(client, &document, check, prune, ret_body, error);

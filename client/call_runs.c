@@ -11,6 +11,10 @@ static enum synk_status put_run(struct synk_builder *body, const char *unit,
     call_put_string(body, "key", options->key);
     call_put_string(body, "by", options->by);
     call_put_string(body, "overlap", options->overlap);
+    if (options->delay_ms)
+        call_put_int(body, "delayMs", options->delay_ms);
+    if (options->has_priority)
+        call_put_int(body, "priority", options->priority);
     return call_check_reserved(options->reserved,
                                sizeof(options->reserved) / sizeof(options->reserved[0]),
                                "synk_run_options", error);
@@ -77,6 +81,14 @@ enum synk_status synk_wait_start(struct synk_client *client, const char *run, sy
 enum synk_status synk_cancel(struct synk_client *client, const char *run, struct synk_error *error)
 {
     return call_send(client, "cancel", body_of_run(run), NULL, error);
+}
+
+enum synk_status synk_cancel_task(struct synk_client *client, const char *run, const char *worker,
+                                  struct synk_error *error)
+{
+    struct synk_builder *body = body_of_run(run);
+    call_put_string(body, "worker", worker);
+    return call_send(client, "cancel", body, NULL, error);
 }
 
 enum synk_status synk_retry(struct synk_client *client, const char *run, const char *const *workers,

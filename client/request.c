@@ -195,6 +195,7 @@ static bool changes_something(uint16_t type)
     case MSG_LOGS:
     case MSG_STATS:
     case MSG_SNAPSHOT:
+    case MSG_POOL_ORDER:
         return false;
     default:
         return true;

@@ -61,6 +61,8 @@ enum {
     LIMIT_SCAN_RUNS = 10000,
     /* Rows of one page of a query. */
     LIMIT_PAGE_ROWS = 1000,
+    /* Slots of one host: a process each. */
+    LIMIT_HOST_SLOTS = 1024,
     /* Peers of each ROUTER. */
     LIMIT_PEERS = 65536,
     /* Attempts that may crash their runner before the task is quarantined. */
@@ -68,5 +70,7 @@ enum {
     /* Finished runs whose summary stays in memory. */
     LIMIT_FINISHED_RUNS = 1000,
 };
+/* How long a run may be put off: ten years, as all durations. */
+#define LIMIT_DELAY_MS INT64_C(315360000000)
 
 #endif

@@ -149,6 +149,12 @@ static void apply_one(struct daemon *daemon, const struct host_effect *effect)
     case HOST_END:
         end_task(daemon, effect->slot, effect->how);
         break;
+    case HOST_SLOT_OPEN:
+        daemon_open_slot(daemon, effect->slot);
+        break;
+    case HOST_SLOT_CLOSE:
+        daemon_close_slot(daemon, effect->slot);
+        break;
     case HOST_SPOOL_APPEND:
     case HOST_SPOOL_REWRITE:
         write_spool(daemon, effect->kind, body);
@@ -162,6 +168,7 @@ static void apply_one(struct daemon *daemon, const struct host_effect *effect)
         break;
     case HOST_EXIT:
         daemon->exits = true;
+        daemon_kill_runners(daemon);
         break;
     case HOST_LOG:
         daemon_log(daemon->options->name, (const char *)body.data, body.size);
@@ -212,7 +219,7 @@ static bool is_due(int64_t *last_ms, int64_t every_ms, int64_t now)
 static void chores(struct daemon *daemon, int64_t now)
 {
     const struct daemon_options *options = daemon->options;
-    for (uint32_t i = 0; i < options->slots; i++) {
+    for (uint32_t i = 0; i < daemon->slots; i++) {
         struct worker *worker = &daemon->workers[i];
         if (worker->respawn_ms && now >= worker->respawn_ms)
             daemon_start_runner(worker);
@@ -239,7 +246,7 @@ static void on_timer(uv_timer_t *timer)
 static void arm_timer(struct daemon *daemon)
 {
     int64_t now = daemon_now_ms(), due = host_next_due(daemon->host);
-    for (uint32_t i = 0; i < daemon->options->slots; i++) {
+    for (uint32_t i = 0; i < daemon->slots; i++) {
         int64_t respawn_ms = daemon->workers[i].respawn_ms;
         if (respawn_ms && respawn_ms < due)
             due = respawn_ms;
@@ -271,7 +278,7 @@ static void before_sleep(uv_prepare_t *prepare)
             break;
         daemon_apply(daemon);
     }
-    for (uint32_t i = 0; i < daemon->options->slots; i++)
+    for (uint32_t i = 0; i < daemon->slots; i++)
         runner_process_publish(&daemon->workers[i].runner);
     link_settle(daemon->link); /* last: any send may have taken the socket's signal */
     if (daemon->exits)
@@ -288,12 +295,27 @@ static void on_signal(uv_signal_t *handle, int number)
     daemon_apply(daemon);
 }
 
+/* With its parents. 0, or -1 with errno set. */
+static int make_directory(const char *dir)
+{
+    char part[4096];
+    for (size_t i = 1; dir[i] && i < sizeof(part) - 1; i++) {
+        if (dir[i] != '/')
+            continue;
+        memcpy(part, dir, i);
+        part[i] = '\0';
+        if (mkdir(part, 0700) && errno != EEXIST)
+            return -1;
+    }
+    return mkdir(dir, 0700);
+}
+
 /* Takes the directory for life. 0, or the exit status. */
 static int take_directory(const struct daemon *daemon, int *ret_lock)
 {
     const char *dir = daemon->options->dir;
     char path[4096], text[32];
-    if (mkdir(dir, 0700) && errno != EEXIST) {
+    if (make_directory(dir) && errno != EEXIST) {
         daemon_say(daemon, "level=error event=no-directory path=\"%s\" text=\"%s\"", dir,
                    strerror(errno));
         return DAEMON_EXIT_UNUSABLE;
@@ -379,21 +401,11 @@ static void make_host(struct daemon *daemon)
 
 static enum synk_status make_workers(struct daemon *daemon, struct synk_error *error)
 {
-    daemon->workers = mem_zalloc(daemon->options->slots, sizeof(*daemon->workers));
-    for (uint32_t i = 0; i < daemon->options->slots; i++) {
-        struct worker *worker = &daemon->workers[i];
-        worker->daemon = daemon;
-        worker->respawn_ms = 1;
-        enum synk_status status =
-            runner_process_init(&worker->runner, daemon->options->dir, i, error);
-        if (status)
-            return status;
-        worker->timer_poll.data = worker;
-        if (uv_poll_init(&daemon->loop, &worker->timer_poll, worker->runner.timer_fd) ||
-            uv_poll_start(&worker->timer_poll, UV_READABLE, daemon_on_reports))
-            return status_fail(error, SYNK_IO, "cannot watch runner %u", i);
-    }
-    return SYNK_OK;
+    enum synk_status status = SYNK_OK;
+    daemon->workers = mem_zalloc(LIMIT_HOST_SLOTS, sizeof(*daemon->workers));
+    while (daemon->slots < daemon->options->slots && !status)
+        status = daemon_make_worker(daemon, error);
+    return status;
 }
 
 static void start_loop(struct daemon *daemon)
@@ -445,7 +457,7 @@ static void close_handle(uv_handle_t *handle, void *context)
 {
     struct daemon *daemon = context;
     bool is_own = false;
-    for (uint32_t i = 0; i < daemon->options->slots; i++)
+    for (uint32_t i = 0; i < daemon->slots; i++)
         is_own |= handle == (uv_handle_t *)daemon->workers[i].pid_poll;
     if (!uv_is_closing(handle))
         uv_close(handle, is_own ? daemon_free_handle : NULL);
@@ -459,7 +471,7 @@ static void finish(struct daemon *daemon)
         uv_walk(&daemon->loop, close_handle, daemon);
     uv_run(&daemon->loop, UV_RUN_DEFAULT);
     uv_loop_close(&daemon->loop);
-    for (uint32_t i = 0; daemon->workers && i < daemon->options->slots; i++)
+    for (uint32_t i = 0; daemon->workers && i < daemon->slots; i++)
         daemon_end_runner(&daemon->workers[i]);
     free(daemon->workers);
     host_free(daemon->host);
@@ -474,7 +486,7 @@ static void finish(struct daemon *daemon)
 
 /* Eight descriptors a slot. Only where needed: commands inherit the limit, and old programs slow
  * down when it is high. */
-static void raise_file_limit(uint32_t slots)
+void daemon_raise_file_limit(uint32_t slots)
 {
     struct rlimit limit;
     rlim_t need = 128 + (rlim_t)slots * 10;
@@ -498,7 +510,7 @@ int daemon_run(const struct daemon_options *options)
     int status = take_directory(&daemon, &lock);
     if (status)
         return status;
-    raise_file_limit(options->slots);
+    daemon_raise_file_limit(options->slots);
     /* What a dead runner's commands left becomes ours to kill. */
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (uv_loop_init(&daemon.loop))

@@ -20,6 +20,7 @@ struct worker {
     int64_t respawn_ms;  /* when a runner is to be started; 0 = it is there */
     int64_t failed_ms[START_FAILURES];
     int64_t pause_ms;
+    bool is_closed; /* the host has fewer slots now: its runner goes, and none comes */
 };
 
 struct daemon {
@@ -37,7 +38,8 @@ struct daemon {
     struct plugins plugins;
     struct synk_bytes *functions, *tags;
     struct refused_plugin_text *refused;
-    struct worker *workers;
+    struct worker *workers; /* room for LIMIT_HOST_SLOTS: handles in them do not move */
+    uint32_t slots;         /* how many were made */
     uint32_t *reclaims; /* slots whose tasks are to be taken back */
     size_t reclaim_count;
     int64_t viewed_ms, usage_ms, output_ms, pruned_ms;
@@ -53,10 +55,19 @@ int64_t daemon_now_ms(void);
 /* One input for the pure host; its effects wait for daemon_apply. */
 void daemon_step(struct daemon *daemon, struct host_input input);
 void daemon_apply(struct daemon *daemon);
+/* Descriptors for so many slots, if the system lets us. */
+void daemon_raise_file_limit(uint32_t slots);
 
 /* daemon_runners.c */
+/* Makes the next worker, whose runner is started at the next turn. */
+enum synk_status daemon_make_worker(struct daemon *daemon, struct synk_error *error);
+/* The host was resized: the slot has a runner from now on, or no more. */
+void daemon_open_slot(struct daemon *daemon, uint32_t slot);
+void daemon_close_slot(struct daemon *daemon, uint32_t slot);
 /* Starts a runner in a slot that has none. */
 void daemon_start_runner(struct worker *worker);
+/* Kills every runner and waits until they are dead; for the end, when no loop runs any more. */
+void daemon_kill_runners(struct daemon *daemon);
 /* Kills the slot's runner, if there is one, and gives everything of the slot back. */
 void daemon_end_runner(struct worker *worker);
 /* The slot's timer fired: reports are there. */

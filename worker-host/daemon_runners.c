@@ -6,6 +6,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -113,10 +115,25 @@ static void describe_death(const struct runner_death *death, bool is_corrupt, ch
 static pid_t *other_runners(const struct worker *worker)
 {
     const struct daemon *daemon = worker->daemon;
-    pid_t *pids = mem_zalloc(daemon->options->slots, sizeof(*pids));
-    for (uint32_t i = 0; i < daemon->options->slots; i++)
+    pid_t *pids = mem_zalloc(daemon->slots, sizeof(*pids));
+    for (uint32_t i = 0; i < daemon->slots; i++)
         pids[i] = i == worker->runner.index ? 0 : daemon->workers[i].runner.pid;
     return pids;
+}
+
+void daemon_kill_runners(struct daemon *daemon)
+{
+    /* The kernel may hold a process for a while that waits for a disk. */
+    enum { PATIENCE_MS = 1000 };
+    for (uint32_t i = 0; i < daemon->slots; i++)
+        runner_process_end(&daemon->workers[i].runner, END_KILL);
+    int64_t end_ms = daemon_now_ms() + PATIENCE_MS;
+    for (uint32_t i = 0; i < daemon->slots; i++) {
+        struct pollfd death = {.fd = daemon->workers[i].runner.pidfd, .events = POLLIN};
+        int64_t left_ms = end_ms - daemon_now_ms();
+        if (daemon->workers[i].runner.pid && left_ms > 0 && poll(&death, 1, (int)left_ms) == 0)
+            daemon_say(daemon, "level=warn event=runner-does-not-die slot=%u", i);
+    }
 }
 
 void daemon_end_runner(struct worker *worker)
@@ -124,7 +141,7 @@ void daemon_end_runner(struct worker *worker)
     if (!worker->daemon)
         return; /* the start failed before this slot was made */
     pid_t *kept = other_runners(worker);
-    runner_process_fini(&worker->runner, kept, worker->daemon->options->slots);
+    runner_process_fini(&worker->runner, kept, worker->daemon->slots);
     free(kept);
 }
 
@@ -133,13 +150,15 @@ static void on_death(uv_poll_t *poll, int status, int events)
     struct worker *worker = poll->data;
     struct daemon *daemon = worker->daemon;
     (void)status, (void)events;
+    if (daemon->exits)
+        return; /* killed by ourselves, and the host has said its last word */
     uv_poll_stop(poll);
     uv_close((uv_handle_t *)poll, daemon_free_handle);
     worker->pid_poll = NULL;
     read_reports(worker);
     daemon_apply(daemon);
     pid_t *kept = other_runners(worker);
-    struct runner_death death = runner_process_reap(&worker->runner, kept, daemon->options->slots);
+    struct runner_death death = runner_process_reap(&worker->runner, kept, daemon->slots);
     free(kept);
     if (death.blamed || !death.was_ready)
         keep_last_words(worker, death.was_ready);
@@ -161,6 +180,8 @@ static void on_death(uv_poll_t *poll, int status, int events)
                                             .report = &report,
                                             .blamed = death.blamed});
     daemon_apply(daemon);
+    if (worker->is_closed)
+        return;
     daemon_say(daemon, "level=warn event=runner-died slot=%u text=\"%s\"", worker->runner.index,
                text);
     plan_respawn(worker, death.was_ready);
@@ -184,9 +205,57 @@ void daemon_start_runner(struct worker *worker)
         abort();
 }
 
+enum synk_status daemon_make_worker(struct daemon *daemon, struct synk_error *error)
+{
+    uint32_t index = daemon->slots;
+    struct worker *worker = &daemon->workers[index];
+    worker->daemon = daemon;
+    enum synk_status status =
+        runner_process_init(&worker->runner, daemon->options->dir, index, error);
+    if (status) {
+        worker->daemon = NULL;
+        return status;
+    }
+    daemon->slots++;
+    worker->respawn_ms = 1;
+    worker->timer_poll.data = worker;
+    if (uv_poll_init(&daemon->loop, &worker->timer_poll, worker->runner.timer_fd) ||
+        uv_poll_start(&worker->timer_poll, UV_READABLE, daemon_on_reports))
+        return status_fail(error, SYNK_IO, "cannot watch runner %u", index);
+    return SYNK_OK;
+}
+
+/* A slot that cannot be made stays without a runner: said, and the others work. */
+void daemon_open_slot(struct daemon *daemon, uint32_t slot)
+{
+    struct synk_error error;
+    daemon_raise_file_limit(slot + 1);
+    while (daemon->slots <= slot)
+        if (daemon_make_worker(daemon, &error)) {
+            daemon_say(daemon, "level=error event=no-slot slot=%u text=\"%s\"", daemon->slots,
+                       error.text);
+            return;
+        }
+    struct worker *worker = &daemon->workers[slot];
+    worker->is_closed = false;
+    if (!worker->runner.pid && !worker->respawn_ms)
+        worker->respawn_ms = 1;
+}
+
+void daemon_close_slot(struct daemon *daemon, uint32_t slot)
+{
+    if (slot >= daemon->slots)
+        return;
+    struct worker *worker = &daemon->workers[slot];
+    worker->is_closed = true;
+    worker->respawn_ms = 0;
+    if (worker->runner.pid)
+        kill(worker->runner.pid, SIGKILL); /* idle: nothing is lost; on_death clears away */
+}
+
 void daemon_view_runners(struct daemon *daemon)
 {
-    for (uint32_t i = 0; i < daemon->options->slots; i++) {
+    for (uint32_t i = 0; i < daemon->slots; i++) {
         struct runner_view view = runner_process_view(&daemon->workers[i].runner);
         if (view.runs && view.is_new)
             daemon_step(daemon, (struct host_input){.kind = HOST_RUNNER_STARTED,
@@ -225,7 +294,7 @@ static int64_t cpu_us(int who)
 void daemon_measure(struct daemon *daemon)
 {
     int64_t rss = rss_kib(getpid()), cpu = cpu_us(RUSAGE_SELF) + cpu_us(RUSAGE_CHILDREN);
-    for (uint32_t i = 0; i < daemon->options->slots; i++) {
+    for (uint32_t i = 0; i < daemon->slots; i++) {
         pid_t pid = daemon->workers[i].runner.pid;
         clockid_t clock;
         struct timespec used;
@@ -242,7 +311,7 @@ void daemon_measure(struct daemon *daemon)
  * is given back. */
 void daemon_bound_output(struct daemon *daemon)
 {
-    for (uint32_t i = 0; i < daemon->options->slots; i++) {
+    for (uint32_t i = 0; i < daemon->slots; i++) {
         struct stat info;
         int fd = daemon->workers[i].runner.output_fd;
         if (fstat(fd, &info) == 0 && info.st_blocks > 2 * LIMIT_LOG_BYTES / 512 &&

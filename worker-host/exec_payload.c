@@ -74,6 +74,56 @@ static enum synk_status read_arguments(const struct synk_value *command, struct 
     return SYNK_OK;
 }
 
+/* Params as an argument: a string as it is, anything else as JSON. */
+static const char *params_text(struct arena *arena, const struct synk_value *params)
+{
+    if (synk_value_kind(params) == SYNK_STRING)
+        return scalar_text(arena, params);
+    char *json = synk_value_json_dup(params);
+    const char *copy = arena_strdup(arena, json);
+    free(json);
+    return copy;
+}
+
+static char *replace_all(struct arena *arena, const char *text, const char *mark, const char *by)
+{
+    size_t count = 0, mark_size = strlen(mark), by_size = strlen(by);
+    for (const char *at = strstr(text, mark); at; at = strstr(at + mark_size, mark))
+        count++;
+    char *made = arena_alloc(arena, strlen(text) + count * by_size + 1), *end = made;
+    for (const char *at; (at = strstr(text, mark)); text = at + mark_size) {
+        memcpy(end, text, (size_t)(at - text));
+        end += at - text;
+        memcpy(end, by, by_size);
+        end += by_size;
+    }
+    strcpy(end, text);
+    return made;
+}
+
+/* `replace` is a mark that stands for the task's params in the elements of a list. Never in a shell
+ * line, where params could say what is run. */
+static enum synk_status replace_marks(const struct synk_task *task,
+                                      const struct synk_value *payload, struct arena *arena,
+                                      char *const *argv, struct synk_error *error)
+{
+    const struct synk_value *mark = synk_value_get(payload, "replace");
+    if (synk_value_kind(mark) == SYNK_NULL)
+        return SYNK_OK;
+    const char *text = scalar_text(arena, mark);
+    if (synk_value_kind(mark) != SYNK_STRING || !text || !*text)
+        return status_fail(error, SYNK_INVALID, "replace must be a string that is not empty");
+    if (synk_value_kind(synk_value_get(payload, "command")) == SYNK_STRING)
+        return status_fail(error, SYNK_INVALID, "replace needs a command that is a list");
+    const char *params = params_text(arena, synk_task_params(task));
+    if (!params)
+        return status_fail(error, SYNK_INVALID, "params hold a NUL byte");
+    for (char **at = (char **)(uintptr_t)argv; *at; at++)
+        if (strstr(*at, text))
+            *at = replace_all(arena, *at, text, params);
+    return SYNK_OK;
+}
+
 struct environment {
     struct arena *arena;
     char **entries;
@@ -256,6 +306,8 @@ enum synk_status exec_payload_read(const struct synk_task *task, const char *inp
     struct environment environment = {.arena = &read.arena};
     enum synk_status status =
         read_arguments(synk_value_get(payload, "command"), &read.arena, &read.command.argv, error);
+    if (!status)
+        status = replace_marks(task, payload, &read.arena, read.command.argv, error);
     if (!status)
         status = read_environment(task, payload, input_path, &environment, error);
     if (!status)

@@ -12,7 +12,7 @@ struct exec_payload {
     struct arena arena; /* everything above points in here, or into the environment */
 };
 /*
- * Reads {command, cwd, env, envFile, stdin, output}; the environment is the runner's, then
+ * Reads {command, replace, cwd, env, envFile, stdin, output}; the environment is the runner's, then
  * envFile's, then env's, then the SYNK_ variables. SYNK_INVALID with the field and what is wrong
  * with it.
  */

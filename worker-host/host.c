@@ -88,6 +88,7 @@ struct host *host_new(const struct host_config *config)
     host->name = mem_strdup(config->name);
     host->version = mem_strdup(config->version);
     host->slots = mem_zalloc(config->slots, sizeof(*host->slots));
+    host->slot_count = config->slots;
     host->random = config->seed;
     host->average_us = 1000;
     host->heartbeat_ms = 1000;
@@ -184,27 +185,28 @@ static void link_time(struct host *host, int64_t now_ms, struct host_effects *ef
     }
 }
 
+/* The goodbye comes after the end of what runs: whoever reads it may start the tasks elsewhere. */
 static void leave(struct host *host, const char *reason, struct host_effects *effects)
 {
-    if (host->link == LINK_WELCOME) {
-        struct synk_builder *body = synk_builder_new();
-        synk_builder_map(body, 1);
-        synk_builder_string(body, "reason");
-        synk_builder_string(body, reason);
-        struct synk_bytes bytes = synk_builder_bytes(body);
-        size_t offset = effects->bytes.size;
-        buf_append(&effects->bytes, bytes.data, bytes.size);
-        effect_send(host, effects, MSG_BYE, 0, offset);
-        synk_builder_free(body);
-    }
     effect_text(effects, HOST_LOG, "level=info event=leaving reason=\"%s\"", reason);
     effect_add(effects, HOST_EXIT);
     host->exited = true;
+    if (host->link != LINK_WELCOME)
+        return;
+    struct synk_builder *body = synk_builder_new();
+    synk_builder_map(body, 1);
+    synk_builder_string(body, "reason");
+    synk_builder_string(body, reason);
+    struct synk_bytes bytes = synk_builder_bytes(body);
+    size_t offset = effects->bytes.size;
+    buf_append(&effects->bytes, bytes.data, bytes.size);
+    effect_send(host, effects, MSG_BYE, 0, offset);
+    synk_builder_free(body);
 }
 
 static bool is_idle(const struct host *host)
 {
-    for (uint32_t i = 0; i < host->config.slots; i++)
+    for (uint32_t i = 0; i < host->slot_count; i++)
         if (host->slots[i].given.count)
             return false;
     return !host->queue.count;
@@ -212,6 +214,12 @@ static bool is_idle(const struct host *host)
 
 static void leave_if_done(struct host *host, int64_t now_ms, struct host_effects *effects)
 {
+    bool is_over = host->stopping && host->config.stop_ms &&
+                   now_ms - host->stopped_ms >= host->config.stop_ms;
+    if (is_over && !host->exited) {
+        leave(host, "its grace is over", effects);
+        return;
+    }
     if (host->exited || !is_idle(host))
         return;
     bool is_orphan = host->link != LINK_WELCOME && now_ms - host->lost_ms >= host->config.orphan_ms;
@@ -260,7 +268,7 @@ void host_step(struct host *host, const struct host_input *input, struct host_ef
         spool_failed(&host->outbox, input->now_ms);
         break;
     default:
-        assert(input->slot < host->config.slots);
+        assert(input->slot < host->slot_count);
         slots_input(host, input, effects);
     }
 }
@@ -309,6 +317,8 @@ int64_t host_next_due(const struct host *host)
         due = earlier(due, host->link_due_ms);
     if (host->link == LINK_WELCOME)
         due = earlier(due, host->heartbeat_due_ms);
+    if (host->stopping && host->config.stop_ms)
+        due = earlier(due, host->stopped_ms + host->config.stop_ms);
     if (host_is_watching(host))
         due = earlier(due, host->step_ms + WATCH_MS);
     return earlier(due, slots_next_due(host));
@@ -317,7 +327,7 @@ int64_t host_next_due(const struct host *host)
 bool host_is_watching(const struct host *host)
 {
     bool has_idle = false, has_waiting = false;
-    for (uint32_t i = 0; i < host->config.slots; i++) {
+    for (uint32_t i = 0; i < host->slot_count; i++) {
         const struct slot *slot = &host->slots[i];
         if (slot->given.count && !slot->started_ms)
             return true;
@@ -343,7 +353,7 @@ struct host_counts host_counts(const struct host *host)
         .connected = host->link == LINK_WELCOME,
         .draining = host->draining,
     };
-    for (uint32_t i = 0; i < host->config.slots; i++) {
+    for (uint32_t i = 0; i < host->slot_count; i++) {
         size_t given = host->slots[i].given.count;
         counts.running += given > 0;
         counts.queued += (uint32_t)(given ? given - 1 : 0);

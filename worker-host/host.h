@@ -29,6 +29,7 @@ struct host_config {
     bool leaves;         /* a local host: ends when idle and drained or orphaned */
     int64_t orphan_ms;   /* that minute */
     int64_t grace_ms;    /* between one step of a kill and the next */
+    int64_t stop_ms;     /* how long HOST_STOP waits for what runs; 0 = as long as it takes */
     uint64_t kept_bytes; /* unacknowledged reports beyond which no task is started */
     /* What fits in a runner's ring: bytes of one task, bytes and number of unfinished ones. */
     size_t task_bytes, ring_bytes;
@@ -78,13 +79,15 @@ enum host_effect_kind {
     HOST_GIVE,    /* slot, task */
     HOST_RECLAIM, /* slot: take back what has not begun, then HOST_RECLAIMED */
     HOST_END,     /* slot: how: the oldest task is to end */
+    HOST_SLOT_OPEN,  /* slot: is to have a runner, if it has none; it may be a new one */
+    HOST_SLOT_CLOSE, /* slot: its runner, which has nothing in hand, is to go */
     /* At most one of these in a round. body: whole encoded report items. */
     HOST_SPOOL_APPEND,
     HOST_SPOOL_REWRITE, /* body, maybe empty, takes the place of all that is there, or nothing does
                          */
     HOST_RECONNECT,     /* text: the address of the leader, or empty: the one of before */
     HOST_READ_LOG,      /* log, and whether the attempt is running on `slot` */
-    HOST_EXIT,
+    HOST_EXIT, /* kill what runs, see it dead, go on with the effects, and leave */
     HOST_LOG, /* text: a line for the log */
 };
 enum host_end { END_ASK, END_TERM, END_KILL };

@@ -49,6 +49,7 @@ enum ending { ENDING_NOT, ENDING_CANCEL, ENDING_TIMEOUT, ENDING_STALLED };
 
 struct slot {
     bool ready;
+    bool is_closed; /* beyond the wanted number, and without a runner */
     struct attempt_list given;
     size_t bytes;
     /* Of the oldest task: */
@@ -117,10 +118,12 @@ struct host {
     struct host_attempt *free_attempts;
     struct attempt_list queue, reported, done;
     struct slot *slots;
+    uint32_t slot_count; /* at least config.slots, which are wanted: what is beyond ends */
     struct outbox outbox;
     enum link_state link;
     int64_t link_ms, link_due_ms, heard_ms, heartbeat_due_ms, step_ms;
     int64_t lost_ms; /* since when there has been no supervisor */
+    int64_t stopped_ms; /* when HOST_STOP came */
     uint32_t heartbeat_ms, silence_ms, tries;
     uint32_t epoch;
     bool draining, stopping, exited;
@@ -152,6 +155,8 @@ void notices_send(struct host *host, enum msg_type type, struct host_effects *ef
 void slots_input(struct host *host, const struct host_input *input, struct host_effects *effects);
 void slots_assign(struct host *host, int64_t now_ms, struct host_effects *effects);
 void slots_time(struct host *host, int64_t now_ms, struct host_effects *effects);
+/* So many slots from now on; what runs in those beyond may end first. */
+void slots_resize(struct host *host, uint32_t slots, struct host_effects *effects);
 void slots_tell(struct host *host, struct host_effects *effects);
 int64_t slots_next_due(const struct host *host);
 void slot_end(struct host *host, uint32_t slot, enum ending ending, int64_t now_ms,

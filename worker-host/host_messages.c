@@ -53,7 +53,7 @@ static enum synk_status welcome(struct host *host, const struct host_input *inpu
         host->draining = false;
     for (struct host_attempt *attempt = host->queue.first; attempt; attempt = attempt->next)
         notice_add(host, &(struct msg_attempt){.id = attempt->id, .phase = PHASE_QUEUED});
-    for (uint32_t i = 0; i < host->config.slots; i++) {
+    for (uint32_t i = 0; i < host->slot_count; i++) {
         struct slot *slot = &host->slots[i];
         for (struct host_attempt *attempt = slot->given.first; attempt; attempt = attempt->next) {
             bool runs = attempt == slot->given.first && slot->started_ms;
@@ -276,9 +276,25 @@ void host_drain(struct host *host, int64_t now_ms, struct host_effects *effects)
         attempt_drop(host, attempt);
     }
     notices_send(host, MSG_REJECT, effects);
-    for (uint32_t i = 0; i < host->config.slots; i++)
+    for (uint32_t i = 0; i < host->slot_count; i++)
         if (host->slots[i].given.count)
             effect_add(effects, HOST_RECLAIM)->slot = i;
+}
+
+static enum synk_status resize(struct host *host, const struct host_input *input,
+                               struct host_effects *effects, struct synk_error *error)
+{
+    struct synk_document *document = NULL;
+    enum synk_status status = synk_document_decode(input->body, &document, error);
+    if (status)
+        return status;
+    int64_t slots = synk_value_int(synk_value_get(synk_document_root(document), "slots"), 0);
+    synk_document_free(document);
+    if (slots < 1 || slots > LIMIT_HOST_SLOTS)
+        return status_fail(error, SYNK_PROTOCOL, "resize to %lld slots", (long long)slots);
+    slots_resize(host, (uint32_t)slots, effects);
+    effect_text(effects, HOST_LOG, "level=info event=resized slots=%u", host->config.slots);
+    return SYNK_OK;
 }
 
 static enum synk_status read_log(struct host *host, const struct host_input *input,
@@ -296,7 +312,7 @@ static enum synk_status read_log(struct host *host, const struct host_input *inp
                                    .attempt = log.attempt,
                                    .offset = log.offset,
                                    .max_bytes = log.max_bytes};
-    for (uint32_t i = 0; i < host->config.slots; i++) {
+    for (uint32_t i = 0; i < host->slot_count; i++) {
         const struct host_attempt *attempt = host->slots[i].given.first;
         if (attempt && attempt->id.run == log.run && attempt->id.task == log.task &&
             (log.attempt == 0 || attempt->id.attempt == log.attempt)) {
@@ -344,6 +360,10 @@ void host_message(struct host *host, const struct host_input *input, struct host
     case MSG_DRAIN:
         if (in_session && input->header.epoch >= host->epoch)
             host_drain(host, input->now_ms, effects);
+        break;
+    case MSG_RESIZE_HOST:
+        if (in_session && input->header.epoch >= host->epoch)
+            status = resize(host, input, effects, &error);
         break;
     case MSG_LOG_READ:
         if (in_session)

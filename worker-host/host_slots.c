@@ -187,7 +187,7 @@ void slots_input(struct host *host, const struct host_input *input, struct host_
     struct slot *slot = &host->slots[input->slot];
     switch (input->kind) {
     case HOST_RUNNER_READY:
-        slot->ready = true;
+        slot->ready = !slot->is_closed;
         slot->active_ms = input->now_ms;
         break;
     case HOST_RUNNER_STARTED:
@@ -257,13 +257,45 @@ static void take_back(struct host *host, int64_t now_ms, struct host_effects *ef
     bool has_idle = false;
     for (uint32_t i = 0; i < host->config.slots && !has_idle; i++)
         has_idle = host->slots[i].ready && !host->slots[i].given.count;
-    for (uint32_t i = 0; has_idle && i < host->config.slots; i++)
+    for (uint32_t i = 0; has_idle && i < host->slot_count; i++)
         if (host->slots[i].given.count > 1 && is_long(&host->slots[i], now_ms))
             effect_add(effects, HOST_RECLAIM)->slot = i;
 }
 
+void slots_resize(struct host *host, uint32_t slots, struct host_effects *effects)
+{
+    if (slots > host->slot_count) {
+        host->slots = mem_realloc(host->slots, slots, sizeof(*host->slots));
+        memset(host->slots + host->slot_count, 0,
+               (slots - host->slot_count) * sizeof(*host->slots));
+        host->slot_count = slots;
+    }
+    for (uint32_t i = host->config.slots; i < slots; i++) {
+        host->slots[i].is_closed = false;
+        effect_add(effects, HOST_SLOT_OPEN)->slot = i;
+    }
+    host->config.slots = slots;
+}
+
+/* Slots beyond the wanted number end with the task that they have in hand. */
+static void close_slots(struct host *host, struct host_effects *effects)
+{
+    for (uint32_t i = host->config.slots; i < host->slot_count; i++) {
+        struct slot *slot = &host->slots[i];
+        if (slot->given.count > 1) {
+            effect_add(effects, HOST_RECLAIM)->slot = i;
+        } else if (!slot->given.count && !slot->is_closed) {
+            slot->is_closed = true;
+            slot->ready = false;
+            effect_add(effects, HOST_SLOT_CLOSE)->slot = i;
+        }
+    }
+}
+
 void slots_assign(struct host *host, int64_t now_ms, struct host_effects *effects)
 {
+    if (host->slot_count > host->config.slots)
+        close_slots(host, effects);
     if (outbox_kept_bytes(&host->outbox) > host->config.kept_bytes || host->stopping)
         return;
     if (!host->queue.count) {
@@ -271,9 +303,11 @@ void slots_assign(struct host *host, int64_t now_ms, struct host_effects *effect
         return;
     }
     size_t ready = 0, tasks = host->queue.count;
-    for (uint32_t i = 0; i < host->config.slots; i++) {
-        ready += host->slots[i].ready;
+    for (uint32_t i = 0; i < host->slot_count; i++) {
         tasks += host->slots[i].given.count;
+        if (i >= host->config.slots)
+            continue;
+        ready += host->slots[i].ready;
         fill(host, i, 1, now_ms, effects);
     }
     double ahead = AHEAD_US / (host->average_us > 1 ? host->average_us : 1);
@@ -310,7 +344,7 @@ static int64_t deadline(const struct slot *slot)
 
 void slots_time(struct host *host, int64_t now_ms, struct host_effects *effects)
 {
-    for (uint32_t i = 0; i < host->config.slots; i++) {
+    for (uint32_t i = 0; i < host->slot_count; i++) {
         struct slot *slot = &host->slots[i];
         if (!slot->given.first)
             continue;
@@ -328,7 +362,7 @@ void slots_time(struct host *host, int64_t now_ms, struct host_effects *effects)
 int64_t slots_next_due(const struct host *host)
 {
     int64_t due = INT64_MAX;
-    for (uint32_t i = 0; i < host->config.slots; i++) {
+    for (uint32_t i = 0; i < host->slot_count; i++) {
         const struct slot *slot = &host->slots[i];
         if (!slot->given.first)
             continue;
@@ -341,7 +375,7 @@ int64_t slots_next_due(const struct host *host)
 
 void slots_tell(struct host *host, struct host_effects *effects)
 {
-    for (uint32_t i = 0; i < host->config.slots; i++) {
+    for (uint32_t i = 0; i < host->slot_count; i++) {
         struct slot *slot = &host->slots[i];
         if (!slot->given.first || !slot->started_ms || slot->told_started)
             continue;
@@ -351,7 +385,7 @@ void slots_tell(struct host *host, struct host_effects *effects)
                                                .at = slot->started_at});
     }
     notices_send(host, MSG_STARTED, effects);
-    for (uint32_t i = 0; i < host->config.slots; i++) {
+    for (uint32_t i = 0; i < host->slot_count; i++) {
         struct slot *slot = &host->slots[i];
         if (!slot->given.first || !slot->has_progress)
             continue;

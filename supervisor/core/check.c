@@ -140,9 +140,11 @@ void engine_check(const struct engine *engine)
         for (const struct run *run = unit->first_run; run; run = run->unit_next) {
             live++;
             running += run->status == RUN_RUNNING;
-            must(run->track && run->track->worker == run->worker, "a run's track");
-            must(run->track_previous ? run->track_previous->track_next == run
-                                     : run->track->first == run,
+            must(run->start_due ? run->status == RUN_QUEUED && !run->track
+                                : run->track && run->track->worker == run->worker,
+                 "a run's track");
+            must(!run->track || (run->track_previous ? run->track_previous->track_next == run
+                                                     : run->track->first == run),
                  "a track is linked both ways");
         }
         must(live == unit->live_runs && running == unit->running_runs, "a unit's live runs");

@@ -146,6 +146,8 @@ static void print_run(struct buf *out, const struct run_record *r)
     print_number(out, "created", r->created_at);
     print_number(out, "started", r->started_at);
     print_number(out, "ended", r->ended_at);
+    if (r->not_before)
+        print_number(out, "not_before", r->not_before);
 }
 
 static void print_task(struct buf *out, const struct task_record *r)

@@ -130,7 +130,8 @@ void engine_free(struct engine *engine)
                                &engine->runs_by_number,    &engine->hosts_by_name,
                                &engine->hosts_by_peer,     &engine->keys_by_text,
                                &engine->peers_by_id,       &engine->classes_by_hash,
-                               &engine->functions_by_name, &engine->queues_by_hash};
+                               &engine->functions_by_name, &engine->queues_by_hash,
+                               &engine->pool_names};
     for (size_t i = 0; i < sizeof(indexes) / sizeof(indexes[0]); i++)
         index_fini(indexes[i]);
     timers_fini(&engine->timers);
@@ -190,6 +191,9 @@ static void fire(struct engine *engine, const struct timer *timer)
     switch (timer->kind) {
     case TIMER_TASK:
         retry_due(engine, timer->id, timer->task);
+        return;
+    case TIMER_RUN:
+        run_due(engine, run_find(engine, timer->id));
         return;
     case TIMER_TURN:
         run = run_find(engine, timer->id);

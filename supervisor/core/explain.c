@@ -4,12 +4,14 @@
 
 #include <stdio.h>
 
+#include "proto/civil.h"
 #include "proto/limits.h"
 #include "proto/nearest.h"
 #include "proto/pack.h"
 #include "supervisor/core/limits.h"
 #include "supervisor/core/logs.h"
 #include "supervisor/core/offers.h"
+#include "supervisor/core/pool.h"
 #include "supervisor/core/queues.h"
 #include "supervisor/core/requests.h"
 #include "supervisor/core/requests_retry.h"
@@ -72,6 +74,14 @@ static bool explain_ready(struct engine *engine, struct run *run, uint32_t task,
 {
     if (run->unit->paused) {
         buf_printf(out, "'%s' is paused", run->unit->id_text);
+        return true;
+    }
+    if (run->paused) {
+        buf_printf(out, "the submission is paused");
+        return true;
+    }
+    if (run->unit == engine->pool && pool_is_held(engine, run)) {
+        buf_printf(out, "%s, which is before it, is paused", engine->pool_gate->label);
         return true;
     }
     if (run->held && engine->barrier) {
@@ -275,6 +285,16 @@ void explain_records(struct engine *engine, const struct request *request, const
     reply(engine, request, label, status, run_error, explained, &items);
 }
 
+/* 2026-01-31 12:00:00, in UTC: the core knows no other clock's zone. */
+static void print_time(int64_t wall_ms, struct buf *out)
+{
+    int64_t seconds = civil_floor(wall_ms, 1000), days = civil_floor(seconds, CIVIL_DAY_S);
+    struct civil date = civil_date(days);
+    int second = (int)(seconds - days * CIVIL_DAY_S);
+    buf_printf(out, "%lld-%02u-%02u %02d:%02d:%02d UTC", (long long)date.year, date.month,
+               date.day, second / 3600, second / 60 % 60, second % 60);
+}
+
 /* A queued run: one line for the whole. */
 static bool explain_queued(struct engine *engine, const struct run *run, struct buf *out)
 {
@@ -282,11 +302,16 @@ static bool explain_queued(struct engine *engine, const struct run *run, struct 
         buf_printf(out, "'%s' is paused", run->unit->id_text);
         return true;
     }
-    for (const struct run *other = run->unit->first_run; other != run; other = other->unit_next)
-        if (other->worker == run->worker) {
-            buf_printf(out, "the run is queued behind %s", other->label);
-            return false;
-        }
+    if (run->start_due) {
+        buf_printf(out, "starts at ");
+        print_time(run->not_before, out);
+        buf_printf(out, ", in %lld ms", (long long)(run->start_due - engine->now));
+        return false;
+    }
+    if (run->track->first != run) {
+        buf_printf(out, "the run is queued behind %s", run->track->first->label);
+        return false;
+    }
     buf_printf(out, engine->shutdown ? "the supervisor is shutting down" : "the run is queued");
     return false;
 }

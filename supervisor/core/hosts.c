@@ -22,6 +22,7 @@
 #include "supervisor/core/local_host.h"
 #include "supervisor/core/logs.h"
 #include "supervisor/core/reports.h"
+#include "supervisor/core/resize.h"
 #include "supervisor/core/retry.h"
 #include "supervisor/core/run.h"
 #include "supervisor/core/run_modes.h"
@@ -122,8 +123,9 @@ void hosts_check_barrier(struct engine *engine)
         run_update_held(engine, run);
         run_heed(engine, run);
         /* A recovered cancel waited to learn which of its tasks are at hosts. */
-        for (uint32_t i = 0; run->cancelling && run->tasks && i < run->task_count; i++)
-            task_cancel(engine, run, i, "the run was cancelled");
+        for (uint32_t i = 0; run->recovered && run->tasks && i < run->task_count; i++)
+            if (task_is_cancelled(run, i))
+                task_cancel(engine, run, i, "the run was cancelled");
     }
 }
 
@@ -377,6 +379,7 @@ static void sync(struct engine *engine, struct host *host, const struct input *i
     tell(engine, host, "up", NULL);
     if (engine->shutdown && !engine->shutdown_keeps_hosts)
         drain(engine, host);
+    resize_host_came(engine, host);
     host_open(engine, host);
 }
 

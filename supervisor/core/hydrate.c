@@ -165,6 +165,9 @@ static enum synk_status load_run(struct engine *engine, const struct run_record 
     run->cancelling = record->cancelling;
     run->has_priority = record->has_priority;
     run->priority = record->priority;
+    if (record->name.size)
+        run->name = mem_strndup(record->name.data, record->name.size);
+    run->paused = record->paused && !run_status_is_final(record->status);
     run->task_count = record->task_count;
     run->by = blob_new(record->by);
     run->params = blob_new(record->params);
@@ -174,6 +177,8 @@ static enum synk_status load_run(struct engine *engine, const struct run_record 
     run->started_at = record->started_at;
     run->ended_at = record->ended_at;
     run->overlap = OVERLAP_QUEUE;
+    run->not_before = record->not_before;
+    run->start_due = run->status == RUN_QUEUED && run->not_before > 0; /* when: at the start */
     if (!record->spec.size)
         run->version = find_version(unit, record->version);
     if (run->version) {
@@ -231,6 +236,7 @@ void hydrate_task(struct engine *engine, struct run *run, const struct task_reco
         task->at = record->due_at; /* wall, until hydrate_finish */
         int64_t delay = record->ended_at ? record->due_at - record->ended_at : UINT32_MAX;
         task->delay_ms = delay < 0 ? 0 : delay > UINT32_MAX ? UINT32_MAX : (uint32_t)delay;
+        task->flags |= record->reason.size ? TASK_CANCEL_WANTED : 0;
         engine->counts.retry_wait_tasks++;
     } else if (task_state_is_final(record->state)) {
         task->state = record->state;
@@ -245,6 +251,8 @@ void hydrate_task(struct engine *engine, struct run *run, const struct task_reco
             run->failures++;
         }
     } else {
+        /* A reason of what has not ended: it was cancelled, and its attempt had to end first. */
+        task->flags |= record->reason.size ? TASK_CANCEL_WANTED : 0;
         return;
     }
     run->counts[TASK_PENDING]--;
@@ -325,11 +333,14 @@ static void give_up(struct engine *engine, struct run *run, const char *why)
 
 static void go_on(struct engine *engine, struct run *run)
 {
-    if (run->spec && !run->pool)
-        run->pool = pool_new(engine, run->spec, run->task_count, NULL);
     if (!run->version && !run->pool) {
         give_up(engine, run, "its definition could not be loaded");
         return;
+    }
+    if (run->start_due) {
+        int64_t delay = run->not_before - run->created_at;
+        int64_t left = run->not_before + engine->clock_shift - engine->wall;
+        run_set_start(engine, run, left > delay ? delay : left);
     }
     if (run->status != RUN_RUNNING) {
         if (run->cancelling)
@@ -359,8 +370,9 @@ static void go_on(struct engine *engine, struct run *run)
             (run->tasks[i].flags & TASK_IN_TURN))
             run->tasks[i].flags |= TASK_DOUBTED;
     run->cancelling = cancelling;
-    for (uint32_t i = 0; cancelling && !engine->barrier && i < run->task_count; i++)
-        task_cancel(engine, run, i, "the run was cancelled");
+    for (uint32_t i = 0; !engine->barrier && i < run->task_count; i++)
+        if (task_is_cancelled(run, i))
+            task_cancel(engine, run, i, "the run was cancelled");
     run_set_deadline(engine, run);
     if (!run->open)
         run_check_later(engine, run);
@@ -377,6 +389,7 @@ void hydrate_finish(struct engine *engine)
     keys_start(engine);
     engine->barrier = engine->expected_count > 0;
     engine->barrier_since = engine->now;
+    pool_hydrate(engine);
     for (struct run *run = engine->live_first; run; run = run->next)
         go_on(engine, run);
     engine_settle(engine);

@@ -249,8 +249,9 @@ struct task {
 
 /* A pool submission: what its tasks have in common. */
 struct pool {
+    struct arena arena; /* what `options` points to */
     struct worker_options options;
-    char *function;
+    const char *function; /* that of `options` */
     struct synk_bytes payload; /* in run.spec */
     const uint8_t *items;      /* encoded params one behind the other, in run.spec */
     uint32_t *offsets;         /* count + 1; NULL = no params */
@@ -282,6 +283,8 @@ struct run {
     struct synk_bytes prefix; /* encoded event entries `unit` and `run` */
     struct blob *params, *by, *error, *spec;
     int64_t created_at, started_at, ended_at; /* wall */
+    int64_t not_before; /* wall: when it was to start; 0 = at once */
+    int64_t start_due;  /* monotonic: queued, and not in its track before; 0 = it is */
     struct pool *pool;
     uint32_t task_count;
     struct task *tasks; /* NULL before it starts and after it ended */
@@ -311,6 +314,7 @@ enum host_state { HOST_UP, HOST_SUSPECT, HOST_LOST };
 struct flight {
     struct run *run;
     uint32_t task;
+    int64_t since; /* monotonic: when it was given to the host */
 };
 /* A message to a host under construction. */
 struct outbox {
@@ -335,6 +339,7 @@ struct host {
     uint32_t exited_slots; /* that it had */
     enum host_state state;
     uint32_t slots, used;
+    uint32_t resize_to; /* what a client asked for; 0 = nothing */
     uint32_t wide; /* attempts there that take more than one slot */
     uint64_t expected_us;
     int64_t pid;

@@ -77,6 +77,7 @@ struct run_record {
     struct synk_bytes spec;   /* pool runs: what was submitted, encoded */
     struct synk_bytes error;
     int64_t created_at, started_at, ended_at;
+    int64_t not_before; /* was to start no sooner; 0 = at once */
 };
 struct task_record {
     uint64_t run;

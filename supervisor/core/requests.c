@@ -18,6 +18,8 @@
 #include "supervisor/core/requests_registry.h"
 #include "supervisor/core/requests_retry.h"
 #include "supervisor/core/requests_run.h"
+#include "supervisor/core/requests_submit.h"
+#include "supervisor/core/resize.h"
 #include "supervisor/core/requests_time.h"
 #include "supervisor/core/retention.h"
 #include "supervisor/core/settings.h"
@@ -58,6 +60,9 @@ static const struct handler handlers[] = {
     [MSG_RELEASE] = {request_release, CHANGES},
     [MSG_SET] = {request_set, CHANGES},
     [MSG_SNAPSHOT] = {request_snapshot, VIEWS},
+    [MSG_RESIZE] = {request_resize, CHANGES},
+    [MSG_POOL_UPDATE] = {request_pool_update, CHANGES},
+    [MSG_POOL_ORDER] = {request_pool_order, VIEWS},
     [MSG_MILESTONE] = {request_milestone, CHANGES},
     [MSG_TICK] = {request_tick, CHANGES | STARTS_WORK},
     [MSG_SCAN] = {request_scan, CHANGES},

@@ -127,6 +127,25 @@ void request_upload(struct engine *engine, struct request *request)
     reply_close(engine, request);
 }
 
+void upload_forget(struct engine *engine, uint32_t peer, struct synk_bytes name)
+{
+    struct upload *upload = upload_find(engine, peer, name);
+    if (upload)
+        upload_drop(engine, upload);
+}
+
+enum synk_status upload_take(struct engine *engine, uint32_t peer, struct synk_bytes name,
+                             struct buf *out, struct synk_error *error)
+{
+    struct upload *upload = upload_find(engine, peer, name);
+    if (!upload)
+        return status_fail(error, SYNK_NOT_FOUND, "there is no such upload, or it expired");
+    *out = upload->data;
+    upload->data = (struct buf){0};
+    upload_drop(engine, upload);
+    return SYNK_OK;
+}
+
 /* ---- reading ---- */
 
 enum synk_status apply_read(struct engine *engine, const struct request *request,

@@ -11,6 +11,7 @@
 #include "proto/value.h"
 #include "supervisor/core/graph.h"
 #include "supervisor/core/limits.h"
+#include "supervisor/core/pool.h"
 #include "supervisor/core/requests.h"
 #include "supervisor/core/requests_query.h"
 #include "supervisor/core/task.h"
@@ -29,6 +30,27 @@ static void reply_items(struct engine *engine, const struct request *request, si
     reply_close(engine, request);
 }
 
+/* A run's summary, and what submissions have beside it. */
+static void encode_submission(const struct engine *engine, const struct run *run, struct buf *out)
+{
+    struct buf summary = {0};
+    run_encode_summary(run, &summary);
+    assert((summary.data[0] & 0xf0) == 0x80); /* a map of at most 15 entries: one byte */
+    pack_map(out, (summary.data[0] & 15u) + 5);
+    buf_append(out, summary.data + 1, summary.size - 1);
+    buf_fini(&summary);
+    pack_key(out, "name");
+    run->name ? pack_cstr(out, run->name) : pack_null(out);
+    pack_key(out, "function");
+    run->pool ? pack_cstr(out, run->pool->function) : pack_null(out);
+    pack_key(out, "priority");
+    pack_int(out, run->pool ? run->pool->options.priority : 0);
+    pack_key(out, "paused");
+    pack_bool(out, run->paused);
+    pack_key(out, "held");
+    pack_bool(out, engine->pool->paused || pool_is_held(engine, run));
+}
+
 void list_pool(struct engine *engine, struct request *request, uint32_t limit)
 {
     int64_t cursor = synk_value_int(synk_value_get(request->body, "cursor"), 0);
@@ -42,7 +64,7 @@ void list_pool(struct engine *engine, struct request *request, uint32_t limit)
             next = run->id;
             break;
         }
-        run_encode_summary(run, &items);
+        encode_submission(engine, run, &items);
         count++;
     }
     reply_items(engine, request, count, &items, next);

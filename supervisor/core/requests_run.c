@@ -7,11 +7,14 @@
 #include "proto/pack.h"
 #include "proto/value.h"
 #include "supervisor/core/effects_write.h"
+#include "supervisor/core/events.h"
+#include "supervisor/core/logs.h"
 #include "supervisor/core/pool.h"
 #include "supervisor/core/registry.h"
 #include "supervisor/core/requests.h"
 #include "supervisor/core/requests_retry.h"
 #include "supervisor/core/run.h"
+#include "supervisor/core/task.h"
 
 /* There is no such run: what there is instead. */
 static enum synk_status fail_no_run(const struct engine *engine, struct synk_bytes text,
@@ -37,6 +40,11 @@ enum synk_status run_name_parse(struct engine *engine, struct synk_bytes text,
                                 struct run_name *ret_name, struct synk_error *error)
 {
     const char *hash = text.size ? memrchr(text.data, '#', text.size) : NULL;
+    struct run *named = hash ? NULL : pool_find(engine, text);
+    if (named) {
+        *ret_name = (struct run_name){named, named->unit, named->number, named->unit->id};
+        return SYNK_OK;
+    }
     if (!hash)
         return status_fail(
             error, SYNK_INVALID, "'%.*s' is not a run: a run is named UNIT#N or UNIT#last",
@@ -102,7 +110,7 @@ static struct synk_bytes entry_value(struct engine *engine, const struct request
     return bytes;
 }
 
-static bool has_room(struct engine *engine, const struct request *request, uint64_t tasks)
+bool request_has_room(struct engine *engine, const struct request *request, uint64_t tasks)
 {
     if (engine->counts.live_tasks + tasks <= engine->config.max_live_tasks)
         return true;
@@ -129,6 +137,20 @@ void reply_run(struct engine *engine, const struct request *request, const struc
         pack_uint(out, number);
     }
     reply_close(engine, request);
+}
+
+bool request_take_delay(struct engine *engine, const struct request *request, int64_t *ret_delay_ms)
+{
+    const struct synk_value *value = synk_value_get(request->body, "delayMs");
+    int64_t delay_ms = value_is_null(value) ? 0 : synk_value_int(value, -1);
+    if (delay_ms >= 0 && delay_ms <= LIMIT_DELAY_MS) {
+        *ret_delay_ms = delay_ms;
+        return true;
+    }
+    request_fail(engine, request, SYNK_INVALID, 0,
+                 "'delayMs' must be an integer from 0 to %lld, ten years",
+                 (long long)LIMIT_DELAY_MS);
+    return false;
 }
 
 void request_run(struct engine *engine, struct request *request)
@@ -165,62 +187,26 @@ void request_run(struct engine *engine, struct request *request)
                      wanted.params.size, LIMIT_VALUE_BYTES);
         return;
     }
+    const struct synk_value *priority = synk_value_get(request->body, "priority");
+    if (!value_is_null(priority)) {
+        int64_t number = synk_value_int(priority, INT64_MIN);
+        if (number < -1000000 || number > 1000000) {
+            request_fail(engine, request, SYNK_INVALID, 0,
+                         "'priority' must be an integer from -1000000 to 1000000");
+            return;
+        }
+        wanted.has_priority = true;
+        wanted.priority = (int32_t)number;
+    }
+    if (!request_take_delay(engine, request, &wanted.delay_ms))
+        return;
     struct synk_bytes by = body_text(request, "by");
     if (by.size && by.size <= LIMIT_ID_BYTES)
         wanted.by = by;
     uint64_t tasks = wanted.worker == NONE ? wanted.unit->current->definition->worker_count : 1;
-    if (!has_room(engine, request, tasks))
+    if (!request_has_room(engine, request, tasks))
         return;
     reply_run(engine, request, run_create(engine, &wanted), NULL, 0);
-}
-
-void request_submit(struct engine *engine, struct request *request)
-{
-    const struct synk_value *items = synk_value_get(request->body, "items");
-    struct synk_bytes function = body_text(request, "function");
-    int64_t count = synk_value_int(synk_value_get(request->body, "count"), 1);
-    int64_t retries = synk_value_int(synk_value_get(request->body, "maxRetries"), 0);
-    int64_t delay = synk_value_int(synk_value_get(request->body, "retryDelayMs"), 0);
-    int64_t timeout = synk_value_int(synk_value_get(request->body, "timeoutMs"), 0);
-    int64_t priority = synk_value_int(synk_value_get(request->body, "priority"), 0);
-    const char *wrong = NULL;
-    if (!function.size || function.size > LIMIT_ID_BYTES)
-        wrong = "'function' must be a string of 1 to 128 bytes";
-    else if (!value_is_null(items) && synk_value_kind(items) != SYNK_ARRAY)
-        wrong = "'items' must be an array";
-    else if (retries < 0 || retries > 65534 || delay < 0 || timeout < 0)
-        wrong = "'maxRetries', 'retryDelayMs' and 'timeoutMs' must be 0 or more";
-    else if (priority < -1000000 || priority > 1000000)
-        wrong = "'priority' must be -1000000 to 1000000";
-    if (!value_is_null(items))
-        count = (int64_t)synk_value_count(items);
-    if (!wrong && (count < 1 || count > LIMIT_POOL_TASKS))
-        wrong = "a submission has 1 to 2000000 tasks";
-    if (wrong) {
-        request_fail(engine, request, SYNK_INVALID, 0, "%s", wrong);
-        return;
-    }
-    if (!has_room(engine, request, (uint64_t)count))
-        return;
-    struct buf out = {0};
-    pool_encode(request->body, (uint32_t)count, &out);
-    struct run_request wanted = {
-        .unit = engine->pool,
-        .worker = NONE,
-        .by = bytes_str("client"),
-        .overlap = OVERLAP_ALLOW,
-        .task_count = (uint32_t)count,
-        .spec = blob_new(buf_bytes(&out)),
-    };
-    buf_fini(&out);
-    struct synk_error error = {0};
-    wanted.pool = pool_new(engine, wanted.spec, wanted.task_count, &error);
-    if (!wanted.pool) {
-        blob_unref(wanted.spec);
-        request_error(engine, request, &error);
-        return;
-    }
-    reply_run(engine, request, run_create(engine, &wanted), "count", (uint64_t)count);
 }
 
 /* ---- waiting ---- */
@@ -286,14 +272,46 @@ void request_wait(struct engine *engine, struct request *request)
 
 /* ---- cancel, pause ---- */
 
+/* One task of a run. What it depends on goes on; what depends on it sees a task that did not
+ * succeed. */
+static void cancel_task(struct engine *engine, const struct request *request, struct run *run,
+                        struct synk_bytes worker)
+{
+    uint32_t task = run_status_is_final(run->status) ? NONE : task_named(run, worker);
+    if (!run->tasks || task == NONE) {
+        bool has_ended = run_status_is_final(run->status);
+        request_fail(engine, request, has_ended || !run->tasks ? SYNK_REFUSED : SYNK_NOT_FOUND, 0,
+                     has_ended     ? "%s has ended"
+                     : !run->tasks ? "%s has not started: cancel the whole run"
+                                   : "%s has no such worker",
+                     run->label);
+        return;
+    }
+    task_cancel_alone(engine, run, task);
+    struct buf *out = reply_open(engine);
+    pack_map(out, 3);
+    pack_key(out, "run");
+    pack_cstr(out, run->label);
+    pack_key(out, "status");
+    pack_cstr(out, run_status_name(run->status));
+    pack_key(out, "state");
+    pack_cstr(out, task_state_name(run->tasks[task].state));
+    reply_close(engine, request);
+}
+
 void request_cancel(struct engine *engine, struct request *request)
 {
     struct run_name name;
+    struct synk_bytes worker = body_text(request, "worker");
     if (!request_named_run(engine, request, &name))
         return;
     if (!name.run) {
         request_fail(engine, request, SYNK_REFUSED, 0, "%s#%llu has ended", name.unit->id_text,
                      (unsigned long long)name.number);
+        return;
+    }
+    if (worker.size) {
+        cancel_task(engine, request, name.run, worker);
         return;
     }
     run_cancel(engine, name.run, "the run was cancelled");
@@ -319,6 +337,43 @@ static void pause_worker_or_unit(struct engine *engine, struct unit *unit, uint3
                                bytes_str(unit->current->definition->workers[worker].id), pause);
 }
 
+/* An unfinished submission to the pool, by name or label. */
+static enum synk_status find_submission(struct engine *engine, struct synk_bytes text,
+                                        struct run **ret_run, struct synk_error *error)
+{
+    struct run_name name;
+    enum synk_status status = run_name_parse(engine, text, &name, error);
+    if (status)
+        return status;
+    if (name.unit != engine->pool)
+        return status_fail(error, SYNK_REFUSED,
+                           "only submissions to the pool are paused one by one: pause '%s'",
+                           name.unit->id_text);
+    if (!name.run || run_status_is_final(name.run->status))
+        return status_fail(error, SYNK_REFUSED, "pool#%llu has ended",
+                           (unsigned long long)name.number);
+    *ret_run = name.run;
+    return SYNK_OK;
+}
+
+static void pause_submission(struct engine *engine, struct run *run, bool pause)
+{
+    if (run->paused == pause)
+        return;
+    struct buf *out = &engine->scratch_buf;
+    buf_clear(out);
+    pack_map(out, 3);
+    pack_key(out, "reason");
+    pack_cstr(out, "status-change");
+    pack_key(out, "previous");
+    pack_cstr(out, pause ? run_status_name(run->status) : "paused");
+    pack_key(out, "current");
+    pack_cstr(out, pause ? "paused" : run_status_name(run->status));
+    struct synk_bytes payload = arena_copy(&engine->scratch, buf_bytes(out));
+    pool_set_paused(engine, run, pause);
+    event_emit(engine, &(struct event){.type = EVENT_UPDATED, .run = run, .payload = payload});
+}
+
 void request_pause(struct engine *engine, struct request *request)
 {
     bool pause = request->type == MSG_PAUSE;
@@ -327,9 +382,18 @@ void request_pause(struct engine *engine, struct request *request)
     struct synk_error error = {0};
     struct unit *unit;
     uint32_t worker;
-    if (!all && synk_value_kind(ids) != SYNK_ARRAY) {
-        request_fail(engine, request, SYNK_INVALID, 0, "'ids' must be an array, or 'all' true");
+    const struct synk_value *runs = synk_value_get(request->body, "runs");
+    if (!all && synk_value_kind(ids) != SYNK_ARRAY && synk_value_kind(runs) != SYNK_ARRAY) {
+        request_fail(engine, request, SYNK_INVALID, 0,
+                     "'ids' or 'runs' must be an array, or 'all' true");
         return;
+    }
+    for (size_t i = 0; i < synk_value_count(runs); i++) {
+        struct run *run;
+        if (find_submission(engine, synk_value_bytes(synk_value_at(runs, i)), &run, &error)) {
+            request_error(engine, request, &error);
+            return;
+        }
     }
     for (size_t i = 0; !all && i < synk_value_count(ids); i++)
         if (unit_resolve(engine, synk_value_bytes(synk_value_at(ids, i)), &unit, &worker, &error)) {
@@ -346,8 +410,20 @@ void request_pause(struct engine *engine, struct request *request)
             pause_worker_or_unit(engine, unit, worker, pause);
         }
     }
+    for (size_t i = 0; i < synk_value_count(runs); i++) {
+        struct run *run = NULL;
+        find_submission(engine, synk_value_bytes(synk_value_at(runs, i)), &run, NULL);
+        pause_submission(engine, run, pause);
+    }
     struct buf *out = reply_open(engine);
-    pack_map(out, 1);
+    pack_map(out, 2);
+    pack_key(out, "runs");
+    pack_array(out, synk_value_count(runs));
+    for (size_t i = 0; i < synk_value_count(runs); i++) {
+        struct run *run = NULL;
+        find_submission(engine, synk_value_bytes(synk_value_at(runs, i)), &run, NULL);
+        pack_cstr(out, run->label);
+    }
     pack_key(out, "units");
     if (all) {
         size_t count = 0;
@@ -357,8 +433,10 @@ void request_pause(struct engine *engine, struct request *request)
         for (size_t i = 0; i < engine->unit_count; i++)
             if (engine->units[i]->current)
                 pack_string(out, engine->units[i]->id);
-    } else {
+    } else if (synk_value_kind(ids) == SYNK_ARRAY) {
         value_encode(ids, out);
+    } else {
+        pack_array(out, 0);
     }
     reply_close(engine, request);
 }

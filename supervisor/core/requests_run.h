@@ -23,8 +23,13 @@ void reply_run(struct engine *engine, const struct request *request, const struc
 /* What a finished run's waiters are told. */
 void pack_run_result(const struct run *run, struct buf *out);
 
+/* Whether so many more tasks may be unfinished; false: answered with the error. */
+bool request_has_room(struct engine *engine, const struct request *request, uint64_t tasks);
+
+/* `delayMs` of a request that starts a run; false: answered with the error. */
+bool request_take_delay(struct engine *engine, const struct request *request,
+                        int64_t *ret_delay_ms);
 void request_run(struct engine *engine, struct request *request);
-void request_submit(struct engine *engine, struct request *request);
 void request_wait(struct engine *engine, struct request *request);
 void request_cancel(struct engine *engine, struct request *request);
 void request_pause(struct engine *engine, struct request *request);

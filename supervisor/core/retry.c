@@ -144,7 +144,7 @@ void retry_outcome(struct engine *engine, struct run *run, uint32_t task, struct
         task_finish(engine, run, task, TASK_SUCCEEDED, host, report);
         return;
     case OUTCOME_CANCELLED:
-        if (run->cancelling)
+        if (task_is_cancelled(run, task))
             task_finish(engine, run, task, TASK_CANCELLED, host, report);
         else
             retry_uncounted(engine, run, task);
@@ -152,7 +152,7 @@ void retry_outcome(struct engine *engine, struct run *run, uint32_t task, struct
     case OUTCOME_CRASHED:
         if (t->crashes < UINT8_MAX)
             t->crashes++;
-        if (run->cancelling)
+        if (task_is_cancelled(run, task))
             task_finish(engine, run, task, TASK_CANCELLED, host, report);
         else if (t->crashes >= LIMIT_CRASHES)
             task_finish(engine, run, task, TASK_QUARANTINED, host, report);
@@ -166,7 +166,7 @@ void retry_outcome(struct engine *engine, struct run *run, uint32_t task, struct
     if (t->tries < UINT16_MAX)
         t->tries++;
     options = options_of(engine, run, task, &worker);
-    if (!run->cancelling && t->tries <= options->max_retries &&
+    if (!task_is_cancelled(run, task) && t->tries <= options->max_retries &&
         !exit_code_is_final(options, report->exit_status))
         wait_and_retry(engine, run, task, host, report);
     else
@@ -269,7 +269,7 @@ void retry_lost(struct engine *engine, struct run *run, uint32_t task, struct ho
     save_attempt(engine, run, task, OUTCOME_LOST, host, NULL);
     if (t->flags & TASK_STARTED)
         engine->counts.reexecutions++;
-    if (run->cancelling) {
+    if (task_is_cancelled(run, task)) {
         task_end(engine, run, task, TASK_CANCELLED, "its host '%s' was lost", host->name);
         return;
     }
@@ -286,8 +286,9 @@ void retry_lost(struct engine *engine, struct run *run, uint32_t task, struct ho
 
 void retry_uncounted(struct engine *engine, struct run *run, uint32_t task)
 {
-    if (run->cancelling) {
-        task_end(engine, run, task, TASK_CANCELLED, "the run was cancelled");
+    if (task_is_cancelled(run, task)) {
+        task_end(engine, run, task, TASK_CANCELLED,
+                 run->cancelling ? "the run was cancelled" : "the task was cancelled");
         return;
     }
     task_detach(engine, run, task);

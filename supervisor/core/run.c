@@ -129,7 +129,8 @@ void run_link_live(struct engine *engine, struct run *run)
     unit->last_run = run;
     unit->live_runs++;
     unit->running_runs += run->status == RUN_RUNNING;
-    link_track(run);
+    if (!run->start_due)
+        link_track(run);
     engine->counts.live_runs++;
 }
 
@@ -142,7 +143,8 @@ static void unlink_live(struct engine *engine, struct run *run)
     *(run->unit_next ? &run->unit_next->unit_previous : &unit->last_run) = run->unit_previous;
     run->next = run->previous = run->unit_next = run->unit_previous = NULL;
     unit->live_runs--;
-    unlink_track(run);
+    if (run->track)
+        unlink_track(run);
     engine->counts.live_runs--;
 }
 
@@ -215,6 +217,7 @@ void run_free(struct run *run)
     blob_unref(run->error);
     blob_unref(run->spec);
     free(run->label);
+    free(run->name);
     free((void *)run->prefix.data);
     free(run);
 }
@@ -243,6 +246,7 @@ void run_save(struct engine *engine, const struct run *run)
         .priority = run->priority,
         .name = keep_bytes(engine, run->name ? bytes_str(run->name) : (struct synk_bytes){0}),
         .paused = run->paused,
+        .not_before = run->not_before,
         .task_count = run->task_count,
         .by = keep_bytes(engine, blob_bytes(run->by)),
         .params = keep_bytes(engine, blob_bytes(run->params)),
@@ -290,9 +294,31 @@ static struct run *earlier_run(const struct run *run)
 /* Whether a queued run may start now. */
 static bool may_start(const struct engine *engine, const struct run *run)
 {
-    if (engine->shutdown || run->unit->paused)
+    if (engine->shutdown || run->unit->paused || run->start_due)
         return false;
     return run->overlap == OVERLAP_ALLOW || !run->version || !earlier_run(run);
+}
+
+/* The run is in its track: heeds those before it, and starts if it may. */
+static void enter(struct engine *engine, struct run *run)
+{
+    struct run *earlier = run->version ? earlier_run(run) : NULL;
+    if (earlier && run->overlap == OVERLAP_SKIP) {
+        run_set_error(run, "skipped: %s is still going", earlier->label);
+        run_check_later(engine, run);
+        return;
+    }
+    if (earlier && run->overlap == OVERLAP_CANCEL)
+        for (struct run *other = earlier; other != run; other = other->track_next)
+            run_cancel(engine, other, "a newer run took its place");
+    if (may_start(engine, run))
+        run_start(engine, run);
+}
+
+void run_set_start(struct engine *engine, struct run *run, int64_t delay_ms)
+{
+    run->start_due = engine->now + (delay_ms > 0 ? delay_ms : 0);
+    timers_set(&engine->timers, run->start_due, TIMER_RUN, run->id, 0);
 }
 
 struct run *run_create(struct engine *engine, const struct run_request *request)
@@ -322,8 +348,17 @@ struct run *run_create(struct engine *engine, const struct run_request *request)
     run->priority = request->priority;
     run->created_at = engine->wall;
     run->counted = true;
+    if (request->delay_ms > 0) {
+        run->not_before = engine->wall + request->delay_ms;
+        run_set_start(engine, run, request->delay_ms);
+    }
     run_name(engine, run);
     run_link_live(engine, run);
+    if (run->pool) {
+        run->name = request->name.size ? mem_strndup(request->name.data, request->name.size) : NULL;
+        run->paused = request->paused;
+        pool_add(engine, run);
+    }
     run->open = run->task_count;
     run->counts[TASK_PENDING] = run->task_count;
     engine->counts.live_tasks += run->task_count;
@@ -334,18 +369,19 @@ struct run *run_create(struct engine *engine, const struct run_request *request)
     unit_touch(engine, unit);
     run_save(engine, run);
     tell_status(engine, run);
-    struct run *earlier = run->version ? earlier_run(run) : NULL;
-    if (earlier && run->overlap == OVERLAP_SKIP) {
-        run_set_error(run, "skipped: %s is still going", earlier->label);
-        run_check_later(engine, run);
-        return run;
-    }
-    if (earlier && run->overlap == OVERLAP_CANCEL)
-        for (struct run *other = earlier; other != run; other = other->track_next)
-            run_cancel(engine, other, "a newer run took its place");
-    if (may_start(engine, run))
-        run_start(engine, run);
+    if (!run->start_due)
+        enter(engine, run);
     return run;
+}
+
+void run_due(struct engine *engine, struct run *run)
+{
+    if (!run || !run->start_due || run->start_due > engine->now || run->status != RUN_QUEUED ||
+        run->cancelling)
+        return;
+    run->start_due = 0;
+    link_track(run);
+    enter(engine, run);
 }
 
 void run_set_deadline(struct engine *engine, struct run *run)
@@ -404,7 +440,8 @@ void run_cancel(struct engine *engine, struct run *run, const char *reason)
 
 bool run_is_held(const struct engine *engine, const struct run *run)
 {
-    return run->unit->paused || (run->recovered && engine->barrier);
+    return run->unit->paused || (run->recovered && engine->barrier) ||
+           (run->unit == engine->pool && pool_is_held(engine, run));
 }
 
 void run_update_held(struct engine *engine, struct run *run)
@@ -536,6 +573,10 @@ static void finish(struct engine *engine, struct run *run)
         find_error(run);
     struct run *waiting = run->track_previous ? run->track->first : run->track_next;
     unlink_live(engine, run);
+    run->start_due = 0;
+    if (run->unit == engine->pool)
+        pool_remove(engine, run);
+    run->paused = false;
     run_touch(engine, run);
     tell_status(engine, run);
     account(engine, run);
@@ -589,6 +630,8 @@ void run_resume_finished(struct engine *engine, struct run *run)
     run_name(engine, run);
     run->status = RUN_RUNNING;
     run_link_live(engine, run);
+    if (run->unit == engine->pool)
+        pool_add(engine, run);
     run->cancelling = run->timed_out = false;
     run->ended_at = 0;
     run->started_at = engine->wall;

@@ -14,7 +14,10 @@ struct run_request {
     enum overlap overlap; /* OVERLAP_DEFAULT = the unit's, else queue */
     bool has_priority;    /* `priority` goes before that of the workers */
     int32_t priority;
+    int64_t delay_ms; /* it starts no sooner */
     uint8_t depth;
+    struct synk_bytes name; /* pool; size 0 = none */
+    bool paused;            /* pool */
     struct pool *pool;   /* taken */
     struct blob *spec;   /* taken */
     uint32_t task_count; /* pool */
@@ -22,6 +25,9 @@ struct run_request {
 struct run *run_create(struct engine *engine, const struct run_request *request);
 struct run *run_find(struct engine *engine, uint64_t id);
 struct run *run_find_number(const struct engine *engine, const struct unit *unit, uint64_t number);
+/* It starts when so much time has passed: run_due. Before that it is in nobody's way. */
+void run_set_start(struct engine *engine, struct run *run, int64_t delay_ms);
+void run_due(struct engine *engine, struct run *run);
 void run_start(struct engine *engine, struct run *run);
 void run_cancel(struct engine *engine, struct run *run, const char *reason);
 /* Something about it may have ended it: looked at when the step settles. */

@@ -373,6 +373,13 @@ void schedule_clock(struct engine *engine)
             unit_touch(engine, unit);
         }
     }
+    for (struct run *run = engine->live_first; run; run = run->next) {
+        if (!run->start_due)
+            continue;
+        run->created_at += change; /* both, so that the delay can be told from them */
+        run->not_before += change;
+        run_touch(engine, run);
+    }
 }
 
 void schedule_save(struct engine *engine)

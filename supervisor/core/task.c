@@ -18,6 +18,9 @@
 #include "supervisor/core/registry.h"
 #include "supervisor/core/run.h"
 
+/* Why a task that was cancelled alone has ended; in the record of one that has not, its mark. */
+#define TASK_CANCELLED_TEXT "the task was cancelled"
+
 const char *task_worker_id(const struct run *run, uint32_t task)
 {
     if (!run->version)
@@ -121,7 +124,7 @@ void task_attach(struct engine *engine, struct run *run, uint32_t task, struct h
                             sizeof(*host->flight));
     t->host = host->index;
     t->position = (uint32_t)host->flight_count;
-    host->flight[host->flight_count++] = (struct flight){run, task};
+    host->flight[host->flight_count++] = (struct flight){run, task, engine->now};
     host->used += t->slots;
     host->wide += t->slots > 1;
     host->expected_us += t->cost_us;
@@ -343,4 +346,29 @@ void task_cancel(struct engine *engine, struct run *run, uint32_t task, const ch
     t->flags |= TASK_CANCEL_SENT;
     host_cancel_attempt(engine, engine->hosts[t->host],
                         (struct attempt_id){run->id, task, t->epoch, t->attempts}, reason);
+}
+
+bool task_is_cancelled(const struct run *run, uint32_t task)
+{
+    return run->cancelling || (run->tasks[task].flags & TASK_CANCEL_WANTED);
+}
+
+void task_cancel_alone(struct engine *engine, struct run *run, uint32_t task)
+{
+    struct task *t = &run->tasks[task];
+    if (task_state_is_final(t->state))
+        return;
+    bool is_held = run->recovered && engine->barrier; /* a host may have it */
+    if (t->state == TASK_DISPATCHED || t->state == TASK_RUNNING || is_held) {
+        t->flags |= TASK_CANCEL_WANTED;
+        struct task_record *r = &task_record_add(engine, run, task)->task;
+        r->reason = keep_bytes(engine, bytes_str(TASK_CANCELLED_TEXT));
+        if (t->state == TASK_RETRY_WAIT) { /* as it was recorded when it began to wait */
+            r->due_at = engine->wall + (t->at - engine->now);
+            r->ended_at = engine->wall;
+        }
+        if (is_held && t->state != TASK_DISPATCHED && t->state != TASK_RUNNING)
+            return;
+    }
+    task_cancel(engine, run, task, TASK_CANCELLED_TEXT);
 }

@@ -26,5 +26,9 @@ void task_extra_free(struct task *task);
 struct record *task_record_add(struct engine *engine, struct run *run, uint32_t task);
 void task_tell_start(struct engine *engine, struct run *run, uint32_t task);
 void task_cancel(struct engine *engine, struct run *run, uint32_t task, const char *reason);
+/* Cancels one task of a run that goes on; remembered over a restart while its attempt has to end. */
+void task_cancel_alone(struct engine *engine, struct run *run, uint32_t task);
+/* Whether an attempt of it that ends is not to be followed by another. */
+bool task_is_cancelled(const struct run *run, uint32_t task);
 
 #endif

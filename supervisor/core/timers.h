@@ -10,6 +10,7 @@
 
 enum timer_kind {
     TIMER_TASK,     /* a retry is due: id = run, task */
+    TIMER_RUN,      /* a delayed run may start: id = run */
     TIMER_TURN,     /* the next worker of an isolated run: id = run */
     TIMER_DEADLINE, /* a run's time is up: id = run */
     TIMER_UNIT,     /* an interval run is due: id = the unit's serial */

@@ -154,6 +154,7 @@ static const struct record_field run_fields[] = {
      .problem = "priority out of range"},
     BYTES(16, FIELD_TEXT, "name", run.name),
     FLAG(17, "paused", run.paused),
+    INT64(18, "not_before", run.not_before),
 };
 
 static const struct record_field task_fields[] = {

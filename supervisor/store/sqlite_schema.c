@@ -92,6 +92,8 @@ const char *const sqlite_migrations[] = {
     "ALTER TABLE runs ADD COLUMN priority INTEGER;"
     "ALTER TABLE runs ADD COLUMN name TEXT;"
     "ALTER TABLE runs ADD COLUMN paused INTEGER;",
+    /* 7: runs that were asked for with a delay. */
+    "ALTER TABLE runs ADD COLUMN not_before INTEGER;",
 };
 const int sqlite_schema_version = sizeof(sqlite_migrations) / sizeof(*sqlite_migrations);
 

@@ -402,6 +402,8 @@ static void execute(struct world *world, struct sim_host *host, const struct hos
         break;
     case HOST_RECLAIM:
     case HOST_READ_LOG:
+    case HOST_SLOT_OPEN: /* hosts of the simulation are not resized */
+    case HOST_SLOT_CLOSE:
     case HOST_EXIT:
         break;
     }

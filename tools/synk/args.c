@@ -97,6 +97,7 @@ static bool take_option(struct cli *cli, int argc, char **argv, int *index,
 {
     const struct option common[] = {
         {"dir", OPTION_TEXT, &cli->directory},
+        {"connect", OPTION_TEXT, &cli->connect},
         {"json", OPTION_FLAG, &cli->json},
         {NULL, OPTION_FLAG, NULL},
     };
@@ -183,6 +184,14 @@ bool args_time(const char *text, int64_t *ret_ms)
         }
     }
     return false;
+}
+
+int args_duration(const char *name, const char *text, int64_t *ret_ms)
+{
+    if (!text || definition_duration(bytes_str(text), ret_ms, NULL) == SYNK_OK)
+        return EXIT_DONE;
+    return fail(EXIT_USAGE, "--%s takes a time such as 500ms, 90s, 10m or 2h, not '%.60s'", name,
+                text);
 }
 
 int args_payload(const char *json, struct buf *params)

@@ -26,6 +26,7 @@ struct verb;
 struct cli {
     const struct verb *verb;
     const char *directory; /* --dir; NULL = the default */
+    const char *connect;   /* --connect; NULL = $SYNK_CONNECT, or by the directory */
     bool json;
 };
 
@@ -63,6 +64,8 @@ int args_parse(struct cli *cli, int argc, char **argv, const struct option *opti
                int max);
 /* "2h" (ago), "2026-01-31", "2026-01-31T12:00", or milliseconds since the epoch, to the latter. */
 bool args_time(const char *text, int64_t *ret_ms);
+/* "90s", "10m" of an option `name`, to milliseconds; an exit status. NULL leaves *ret_ms. */
+int args_duration(const char *name, const char *text, int64_t *ret_ms);
 /* Parses --params or --payload into `params`; an exit status. Nothing is appended for NULL. */
 int args_payload(const char *json, struct buf *params);
 

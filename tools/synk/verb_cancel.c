@@ -32,19 +32,27 @@ static int run_cancel(struct cli *cli, int argc, char **argv)
     struct synk_client *client = NULL;
     struct synk_document *reply = NULL;
     struct buf body = {0};
-    if (args_parse(cli, argc, argv, NULL, 1, 1) < 0)
+    int count = args_parse(cli, argc, argv, NULL, 1, 2);
+    if (count < 0)
         return EXIT_USAGE;
-    pack_map(&body, 1);
+    pack_map(&body, (size_t)count);
     pack_key(&body, "run");
     pack_cstr(&body, argv[0]);
+    if (count > 1) {
+        pack_key(&body, "worker");
+        pack_cstr(&body, argv[1]);
+    }
     int code = cli_open(cli, &client);
     if (!code)
         code = ask(cli, client, "cancel", &body, false, &reply);
     if (!code && !cli->json) {
         const struct synk_value *root = synk_document_root(reply);
         print_text(text_of(root, "run"), 0);
-        struct synk_bytes status = text_of(root, "status");
-        if (text_is(status, "running") || text_is(status, "queued"))
+        struct synk_bytes status = text_of(root, count > 1 ? "state" : "status");
+        if (count > 1)
+            printf(" %s", argv[1]);
+        if (text_is(status, "running") || text_is(status, "queued") ||
+            text_is(status, "dispatched"))
             printf(": is being cancelled\n");
         else
             printf(": %.*s\n", (int)status.size, (const char *)status.data);
@@ -98,9 +106,10 @@ static int run_retry(struct cli *cli, int argc, char **argv)
 
 const struct verb verb_cancel = {
     .name = "cancel",
-    .arguments = "RUN",
+    .arguments = "RUN [WORKER]",
     .summary = "Cancel a run: running tasks are ended, the rest does not start",
-    .help = "  RUN  UNIT#N, or UNIT#last\n",
+    .help = "  RUN     UNIT#N, or UNIT#last; a submission to the pool by its name, too\n"
+            "  WORKER  only this task; the run goes on\n",
     .run = run_cancel,
 };
 const struct verb verb_retry = {

@@ -118,6 +118,23 @@ static void add_slot(struct table *table, const struct synk_value *item)
     add_text(table, item, "lastMilestone");
 }
 
+static void add_submission(struct table *table, const struct synk_value *item)
+{
+    bool is_paused = synk_value_bool(synk_value_get(item, "paused"), false);
+    bool is_held = synk_value_bool(synk_value_get(item, "held"), false);
+    add_state(table, is_paused ? bytes_str("paused")
+                     : is_held ? bytes_str("held")
+                               : text_of(item, "status"));
+    add_text(table, item, "run");
+    add_text(table, item, "name");
+    add_number(table, item, "priority");
+    add_time(table, item, "createdAt");
+    add_number(table, item, "taskCount");
+    add_number(table, item, "done");
+    add_number(table, item, "failed");
+    add_text(table, item, "function");
+}
+
 static void add_limit(struct table *table, const struct synk_value *item)
 {
     add_text(table, item, "name");
@@ -134,6 +151,8 @@ static const char *const host_headers[] = {"STATE",   "NAME",   "PID",       "SL
 static const char *const worker_headers[] = {"STATE", "FUNCTION", "WORKER"};
 static const char *const slot_headers[] = {"STATE",    "HOST",    "SLOT",     "RUN",      "WORKER",
                                            "FUNCTION", "STARTED", "PROGRESS", "MILESTONE"};
+static const char *const pool_headers[] = {"STATUS", "RUN",  "NAME",   "PRIORITY", "CREATED",
+                                           "TASKS",  "DONE", "FAILED", "FUNCTION"};
 static const char *const limit_headers[] = {"NAME", "LIMIT", "USED", "WAITING"};
 static const struct kind {
     const char *name;
@@ -143,7 +162,7 @@ static const struct kind {
 } kinds[] = {
     {"units", unit_headers, 6, add_unit}, {"workers", worker_headers, 3, add_worker},
     {"runs", run_headers, 8, add_run},    {"hosts", host_headers, 8, add_host},
-    {"pool", run_headers, 8, add_run},    {"slots", slot_headers, 9, add_slot},
+    {"pool", pool_headers, 9, add_submission}, {"slots", slot_headers, 9, add_slot},
     {"limits", limit_headers, 4, add_limit},
 };
 

@@ -12,10 +12,18 @@
 #include "tools/synk/watch.h"
 
 static int start(struct synk_client *client, const char *unit, struct synk_bytes params,
-                 struct synk_document **ret_reply)
+                 int64_t delay_ms, const int32_t *priority, struct synk_document **ret_reply)
 {
     struct buf body = {0};
-    pack_map(&body, 1 + (params.size > 0));
+    pack_map(&body, 1 + (params.size > 0) + (delay_ms > 0) + (priority != NULL));
+    if (priority) {
+        pack_key(&body, "priority");
+        pack_int(&body, *priority);
+    }
+    if (delay_ms > 0) {
+        pack_key(&body, "delayMs");
+        pack_int(&body, delay_ms);
+    }
     pack_key(&body, "unit");
     pack_cstr(&body, unit);
     if (params.size) {
@@ -25,7 +33,8 @@ static int start(struct synk_client *client, const char *unit, struct synk_bytes
     return cli_call(client, "run", &body, ret_reply);
 }
 
-static int run_there(const struct cli *cli, const char *unit, struct synk_bytes params, bool waits)
+static int run_there(const struct cli *cli, const char *unit, struct synk_bytes params,
+                     int64_t delay_ms, const int32_t *priority, bool waits)
 {
     struct synk_client *client = NULL;
     struct synk_document *reply = NULL;
@@ -35,7 +44,7 @@ static int run_there(const struct cli *cli, const char *unit, struct synk_bytes 
     if (!code && waits && !cli->json)
         code = watch_head(client, &head);
     if (!code)
-        code = start(client, unit, params, &reply);
+        code = start(client, unit, params, delay_ms, priority, &reply);
     if (!code && !waits && cli->json)
         print_json(synk_document_root(reply));
     char *run = synk_value_string_dup(synk_value_get(synk_document_root(reply), "run"));
@@ -60,9 +69,19 @@ static bool ends_like_file(const char *name)
            (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0 || strcmp(dot, ".json") == 0);
 }
 
+static bool read_priority(const char *text, int32_t *ret_priority)
+{
+    char *end;
+    long number = strtol(text, &end, 10);
+    *ret_priority = (int32_t)number;
+    return *text && !*end && number >= -1000000 && number <= 1000000;
+}
+
 static int run(struct cli *cli, int argc, char **argv)
 {
-    const char *payload = NULL;
+    const char *payload = NULL, *delay = NULL, *priority_text = NULL;
+    int32_t priority = 0;
+    int64_t delay_ms = 0;
     bool waits = false, is_local = false;
     struct text_list plugin_dirs = {0};
     struct local_options local = {.slots = -1, .plugin_dirs = &plugin_dirs};
@@ -70,6 +89,8 @@ static int run(struct cli *cli, int argc, char **argv)
     const struct option options[] = {
         {"params", OPTION_TEXT, &payload},
         {"payload", OPTION_TEXT, &payload},
+        {"delay", OPTION_TEXT, &delay},
+        {"priority", OPTION_TEXT, &priority_text},
         {"wait", OPTION_FLAG, &waits},
         {"local", OPTION_FLAG, &is_local},
         {"events", OPTION_TEXT, &local.events},
@@ -85,11 +106,21 @@ static int run(struct cli *cli, int argc, char **argv)
                                 "--local");
         goto out;
     }
+    if (priority_text && !read_priority(priority_text, &priority)) {
+        code = fail(EXIT_USAGE, "--priority takes a number from -1000000 to 1000000, not '%.60s'",
+                    priority_text);
+        goto out;
+    }
+    if (is_local && delay) {
+        code = fail(EXIT_USAGE, "--delay needs a supervisor: a local run starts at once");
+        goto out;
+    }
     if (local.slots == 0) {
         code = fail(EXIT_USAGE, "--slots 0 leaves a local run nothing to run its tasks with");
         goto out;
     }
-    if ((code = args_payload(payload, &params)) || (code = plugin_dirs_check(&plugin_dirs)))
+    if ((code = args_duration("delay", delay, &delay_ms)) ||
+        (code = args_payload(payload, &params)) || (code = plugin_dirs_check(&plugin_dirs)))
         goto out;
     if (is_local) {
         local.file = argv[0];
@@ -102,7 +133,8 @@ static int run(struct cli *cli, int argc, char **argv)
                     "units",
                     argv[0], argv[0], argv[0]);
     } else {
-        code = run_there(cli, argv[0], buf_bytes(&params), waits);
+        code = run_there(cli, argv[0], buf_bytes(&params), delay_ms,
+                         priority_text ? &priority : NULL, waits);
     }
 out:
     buf_fini(&params);
@@ -132,12 +164,16 @@ static int run_wait(struct cli *cli, int argc, char **argv)
 
 const struct verb verb_run = {
     .name = "run",
-    .arguments = "ID [--params JSON] [--wait] | --local FILE [ID] [--params JSON]",
+    .arguments = "ID [--params JSON] [--delay TIME] [--wait] | --local FILE [ID] [--params JSON]",
     .summary = "Run a unit",
     .help =
         "  ID              a process, a worker, or PROCESS/WORKER\n"
         "  --params JSON   the run's params: what its tasks find under `params`, beside the\n"
         "                  `payload` of their definition; --payload JSON is the same\n"
+        "  --delay TIME    it starts so much later (10m); until then `synk explain` tells when, "
+        "and\n"
+        "                  `synk cancel` takes it back\n"
+        "  --priority N    instead of that of its workers; higher first\n"
         "  --wait          wait for its end; exit status 1 when it failed. Ctrl-C leaves it\n"
         "                  going. When it waits for something that only you can bring, such as\n"
         "                  a plugin, that is said\n"

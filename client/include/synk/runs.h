@@ -21,7 +21,10 @@ struct synk_run_options {
     const char *key;
     const char *by;       /* who: told in the run's record; NULL = "client" */
     const char *overlap;  /* instead of the unit's: queue, skip, allow, cancel; NULL = the unit's */
-    uint64_t reserved[8]; /* zero; new fields come out of it */
+    int64_t delay_ms;     /* it starts so much later; 0 = at once */
+    bool has_priority;    /* `priority` counts instead of that of the run's workers */
+    int priority;         /* higher first */
+    uint64_t reserved[6]; /* zero; new fields come out of it */
 };
 
 /* Starts a run. params: encoded, size 0 = none. ret_run (may be NULL): "UNIT#N", malloc'ed. */
@@ -55,6 +58,10 @@ SYNK_API enum synk_status synk_wait_start(struct synk_client *client, const char
  * supervisor still has it in memory, SYNK_REFUSED where not. */
 SYNK_API enum synk_status synk_cancel(struct synk_client *client, const char *run,
                                       struct synk_error *error);
+/* Cancels one task of a run; the run goes on. What depends on it sees a task that did not succeed.
+ * worker: its id, or of a submission to the pool its index. */
+SYNK_API enum synk_status synk_cancel_task(struct synk_client *client, const char *run,
+                                           const char *worker, struct synk_error *error);
 /* Runs what failed of an ended run again, or the workers named. ret_tasks (may be NULL): how many
  * tasks that is. */
 SYNK_API enum synk_status synk_retry(struct synk_client *client, const char *run,
