@@ -107,6 +107,13 @@ class Examples(Example):
         ports = re.findall(r"^MAIL=\S+:(\d+)$", out, re.M)
         self.assertEqual((len(ports), len(set(ports))), (2, 2))
 
+    def test_07_dynamic_health_monitor(self):
+        out = self.run_example("07-dynamic-health-monitor")
+        self.assert_in_order(
+            out, "mail: it answers 503", "pool#1: 6 services checked, 1 down", "pool#4: 6 services checked, 0 down",
+            "chat: Connection refused", "8 services checked, 1 down", "7 services checked, 0 down",
+            "pool#1  ✗ failed", "health:down", '"service":"mail"')
+
     def test_08_status_tracker(self):
         out = self.run_example("08-status-tracker")
         told = [line.split(None, 2)[1:] for line in out.splitlines() if line.startswith("tracker: ")]
@@ -192,7 +199,7 @@ class Sources(SynkTest):
                     env=environment, capture_output=True, text=True)
                 self.assertEqual(result.returncode, 0, result.stderr)
                 built += 1
-        self.assertGreaterEqual(built, 4)
+        self.assertGreaterEqual(built, 7)
 
 
 if __name__ == "__main__":
