@@ -141,6 +141,25 @@ workers:
         self.synk("show", "v")
         self.synk("up", "--detach", "--dir", self.path("other"), "--idle-threshold", "soon", status=2)
 
+    def test_a_delayed_run_waits_its_time_over_a_restart(self):
+        self.up(self.write("d.yaml", "workers: [{id: w, command: 'true'}]"))
+        self.assertEqual(self.synk("run", "w", "--delay", "1h").out, "w#1\n")
+        self.assertEqual(self.synk("pool", "submit", "sim.noop", "--delay", "1h").out,
+                         "pool#1: 1 task\n")
+        self.synk("run", "w", "--wait")  # not behind it
+        self.kill_supervisor()
+        self.up()
+        for run in ("w#1", "pool#1"):
+            self.assertIn("starts at ", self.synk("explain", run).out)
+        self.synk("cancel", "w#1")
+        self.synk("wait", "w#1", status=1)
+        self.assertEqual(self.show("w#1")["status"], "cancelled")
+        started = time.monotonic()
+        self.synk("run", "w", "--delay", "300ms", "--wait")
+        self.assertGreater(time.monotonic() - started, 0.3)
+        self.synk("run", "w", "--delay", "soon", status=2)
+        self.synk("run", "--local", self.path("d.yaml"), "--delay", "1s", status=2)
+
 
 if __name__ == "__main__":
     harness.main()

@@ -52,7 +52,7 @@ static void call_units_and_runs(struct synk_client *client, int number, enum syn
     struct synk_error error;
     struct synk_log_range range = {.worker = "w", .attempt = 2, .offset = 10, .max = 20};
     struct synk_run_options options = {
-        .params = {"\x81\xa1n\x07", 4}, .key = "k", .by = "me", .overlap = "skip"};
+        .params = {"\x81\xa1n\x07", 4}, .key = "k", .by = "me", .overlap = "skip", .delay_ms = 5};
     uint64_t tasks = 0;
     char *run = NULL;
     switch (number) {
@@ -171,7 +171,8 @@ static void each_call_asks_what_it_says(void)
         "72 {\"all\":true}",
         "73 {\"ids\":[\"a\"]}",
         "78 {\"unit\":\"u\"}",
-        "67 {\"unit\":\"u\",\"params\":{\"n\":7},\"key\":\"k\",\"by\":\"me\",\"overlap\":\"skip\"}",
+        "67 {\"unit\":\"u\",\"params\":{\"n\":7},\"key\":\"k\",\"by\":\"me\",\"overlap\":\"skip\","
+        "\"delayMs\":5}",
         "69 {\"run\":\"u#1\"}",
         "70 {\"run\":\"u#1\"}",
         "71 {\"run\":\"u#1\",\"workers\":[\"a\",\"b\"]}",

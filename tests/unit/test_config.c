@@ -61,6 +61,26 @@ static void test_defaults_come_from_the_directory(void)
     config_fini(&config);
 }
 
+static void test_the_watcher_is_configured(void)
+{
+    struct config config;
+    enum config_action action;
+    CU_ASSERT_EQUAL(parse(&config, &action, "--watch-interval=90s", "--auto-release", NULL),
+                    SYNK_OK);
+    CU_ASSERT_EQUAL(config.watch_interval_ms, 90000);
+    CU_ASSERT_TRUE(config.auto_release && !config.auto_unpause && !config.no_schedule);
+    config_fini(&config);
+    CU_ASSERT_EQUAL(parse(&config, &action, "--idle-threshold=5m", "--auto-unpause", NULL),
+                    SYNK_OK);
+    CU_ASSERT_EQUAL(config.idle_threshold_ms, 300000);
+    CU_ASSERT_TRUE(config.auto_unpause && !config.auto_release);
+    config_fini(&config);
+    CU_ASSERT_EQUAL(parse(&config, &action, "--stats-interval=0", "--no-schedule", NULL), SYNK_OK);
+    CU_ASSERT_EQUAL(config.stats_interval_ms, 0);
+    CU_ASSERT_TRUE(config.no_schedule);
+    config_fini(&config);
+}
+
 static void test_wrong_usage_is_named(void)
 {
     static const struct {
@@ -70,6 +90,8 @@ static void test_wrong_usage_is_named(void)
         {"--slots", "-1", "--slots takes a number"}, {"--slots", "1025", "to 1024"},
         {"--keep-runs", "3q", "--keep-runs: '3q'"},  {"here", NULL, "unexpected argument 'here'"},
         {"--ready-fd", "99999", "--ready-fd 99999"},
+        {"--watch-interval", "soon", "--watch-interval takes a time"},
+        {"--stats-interval", "-1", "--stats-interval takes a time"},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct config config;
@@ -86,6 +108,7 @@ int main(int argc, char **argv)
     static const struct unit_case cases[] = {
         {"keep reads ages and counts", test_keep_reads_ages_and_counts},
         {"defaults come from the directory", test_defaults_come_from_the_directory},
+        {"the watcher is configured", test_the_watcher_is_configured},
         {"wrong usage is named", test_wrong_usage_is_named},
         {0},
     };

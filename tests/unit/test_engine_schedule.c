@@ -384,6 +384,125 @@ static void run_on_start_runs_once_a_start(void)
     fixture_fini(&f);
 }
 
+/* ---- delays ---- */
+
+#define EXPLAINED(run, part)                                                                       \
+    CU_ASSERT(fixture_reply_has(&f, fixture_ask(&f, 1, MSG_EXPLAIN, "{\"run\":\"" run "\"}"), part))
+
+static void a_delayed_run_starts_when_it_is_due(void)
+{
+    struct fixture f;
+    init(&f);
+    APPLY("\"maxRetries\":0");
+    uint64_t run = fixture_start(&f, "{\"unit\":\"w\",\"delayMs\":600000}");
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, run), "queued");
+    EXPLAINED("w#1", "starts at 2023-11-14 22:23:20 UTC, in 600000 ms");
+    later(&f, 10 * MINUTE - 1);
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, run), "queued");
+    later(&f, 1);
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, run), "running");
+    CU_ASSERT(fixture_end(&f, "w", OUTCOME_SUCCEEDED, NULL));
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, run), "succeeded");
+    fixture_fini(&f);
+}
+
+static void a_delay_survives_restarts_and_clocks(void)
+{
+    struct fixture f;
+    init(&f);
+    f.config.boot = "b1";
+    restart(&f);
+    APPLY("\"maxRetries\":0");
+    uint64_t run = fixture_start(&f, "{\"unit\":\"w\",\"delayMs\":600000}");
+    later(&f, MINUTE);
+    SET_CLOCK(5 * HOUR);
+    restart(&f);
+    f.wall -= 30 * HOUR;
+    restart(&f);
+    later(&f, 8 * MINUTE);
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, run), "queued");
+    EXPLAINED("w#1", "in 60000 ms");
+    later(&f, MINUTE);
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, run), "running");
+    /* Due while nobody ran: at the start. */
+    run = fixture_start(&f, "{\"unit\":\"w\",\"delayMs\":600000,\"overlap\":\"allow\"}");
+    f.wall += HOUR;
+    f.now += HOUR;
+    restart(&f);
+    fixture_pass(&f, 0);
+    engine_check(f.engine);
+    fixture_fini(&f);
+}
+
+/* Until it is due it is in nobody's way, and nobody in its. */
+static void a_delayed_run_holds_nobody_back(void)
+{
+    struct fixture f;
+    init(&f);
+    APPLY("\"maxRetries\":0");
+    uint64_t late = fixture_start(&f, "{\"unit\":\"w\",\"delayMs\":60000}");
+    uint64_t skips = fixture_start(&f, "{\"unit\":\"w\",\"delayMs\":60000,"
+                                       "\"overlap\":\"skip\"}");
+    uint64_t soon = fixture_start(&f, "{\"unit\":\"w\",\"overlap\":\"skip\"}");
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, soon), "running");
+    engine_check(f.engine);
+    later(&f, MINUTE);
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, late), "queued");
+    EXPLAINED("w#1", "the run is queued behind w#3");
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, skips), "skipped");
+    CU_ASSERT(fixture_end(&f, "w", OUTCOME_SUCCEEDED, NULL));
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, late), "running");
+    engine_check(f.engine);
+    fixture_fini(&f);
+}
+
+static void a_delayed_run_can_be_cancelled(void)
+{
+    struct fixture f;
+    init(&f);
+    APPLY("\"maxRetries\":0");
+    uint64_t run = fixture_start(&f, "{\"unit\":\"w\",\"delayMs\":60000}");
+    fixture_ask(&f, 1, MSG_CANCEL, "{\"run\":\"w#1\"}");
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, run), "cancelled");
+    later(&f, MINUTE);
+    CU_ASSERT_PTR_NULL(fixture_sent(&f, "w"));
+    engine_check(f.engine);
+    fixture_fini(&f);
+}
+
+static void a_submission_can_be_delayed(void)
+{
+    struct fixture f;
+    init(&f);
+    fixture_ask(&f, 1, MSG_SUBMIT, "{\"function\":\"t.ok\",\"count\":2,\"delayMs\":60000}");
+    CU_ASSERT_EQUAL(f.task_count, 0);
+    EXPLAINED("pool#1", "starts at");
+    later(&f, 59 * 1000);
+    restart(&f);
+    fixture_host(&f, 1, "h", 4);
+    CU_ASSERT_EQUAL(f.task_count, 0);
+    later(&f, 1000);
+    CU_ASSERT_EQUAL(f.task_count, 2);
+    fixture_fini(&f);
+}
+
+static void delays_that_cannot_be_are_refused(void)
+{
+    static const char *const bodies[] = {"{\"unit\":\"w\",\"delayMs\":-1}",
+                                         "{\"unit\":\"w\",\"delayMs\":\"10m\"}",
+                                         "{\"unit\":\"w\",\"delayMs\":315360000001}"};
+    struct fixture f;
+    init(&f);
+    APPLY("\"maxRetries\":0");
+    for (size_t i = 0; i < 3; i++)
+        CU_ASSERT(fixture_reply_has(&f, fixture_ask(&f, 1, MSG_RUN, bodies[i]), "'delayMs' must"));
+    CU_ASSERT(fixture_reply_has(
+        &f, fixture_ask(&f, 1, MSG_SUBMIT, "{\"function\":\"t.ok\",\"delayMs\":1.5}"),
+        "'delayMs' must"));
+    CU_ASSERT_EQUAL(RUNS(), 0);
+    fixture_fini(&f);
+}
+
 int main(int argc, char **argv)
 {
 #define CASE(name)                                                                                 \
@@ -405,6 +524,12 @@ int main(int argc, char **argv)
         CASE(a_retry_does_not_heed_the_wall_clock),
         CASE(max_runs_counts_successes_by_hand_and_by_schedule),
         CASE(run_on_start_runs_once_a_start),
+        CASE(a_delayed_run_starts_when_it_is_due),
+        CASE(a_delay_survives_restarts_and_clocks),
+        CASE(a_delayed_run_holds_nobody_back),
+        CASE(a_delayed_run_can_be_cancelled),
+        CASE(a_submission_can_be_delayed),
+        CASE(delays_that_cannot_be_are_refused),
         {NULL, NULL},
     };
     return unit_main(argc, argv, "engine_schedule", cases);
