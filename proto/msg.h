@@ -38,6 +38,7 @@
     X(MSG_DRAIN, 39, "drain")                                                                      \
     X(MSG_LOG_READ, 40, "log-read")                                                                \
     X(MSG_ALIVE, 41, "alive")                                                                      \
+    X(MSG_RESIZE_HOST, 42, "resize-host")                                                          \
     /* client to supervisor */                                                                     \
     X(MSG_CONNECT, 64, "connect")                                                                  \
     X(MSG_UPLOAD, 65, "upload")                                                                    \
@@ -65,6 +66,9 @@
     X(MSG_TICK, 87, "tick")                                                                        \
     X(MSG_SCAN, 88, "scan")                                                                        \
     X(MSG_PRUNE, 89, "prune")                                                                      \
+    X(MSG_RESIZE, 90, "resize")                                                                    \
+    X(MSG_POOL_UPDATE, 91, "pool-update")                                                          \
+    X(MSG_POOL_ORDER, 92, "pool-order")                                                            \
     /* supervisor to client */                                                                     \
     X(MSG_REPLY, 128, "reply")                                                                     \
     X(MSG_ERROR, 129, "error")                                                                     \
