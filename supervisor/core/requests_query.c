@@ -5,6 +5,7 @@
 #include "proto/value.h"
 #include "supervisor/core/effects_write.h"
 #include "supervisor/core/hosts.h"
+#include "supervisor/core/pool.h"
 #include "supervisor/core/registry.h"
 #include "supervisor/core/requests.h"
 #include "supervisor/core/requests_pool.h"
@@ -141,7 +142,9 @@ void request_show(struct engine *engine, struct request *request)
 {
     struct synk_bytes id = body_text(request, "id");
     struct synk_error error = {0};
-    if (id.size && memchr(id.data, '#', id.size)) {
+    /* A unit's id comes before a submission's name. */
+    bool is_named = id.size && !unit_find(engine, id) && pool_find(engine, id);
+    if (is_named || (id.size && memchr(id.data, '#', id.size))) {
         struct run_name name;
         if (run_name_parse(engine, id, &name, &error)) {
             request_error(engine, request, &error);

@@ -27,6 +27,10 @@ class Pool(Workflow):
     def slots(self):
         return self.synk("ls", "slots", "--json").lines()
 
+    def is_busy(self):
+        slots = self.slots()
+        return slots and not slots[0]["isIdle"]
+
     def test_a_task_for_each_line_of_a_file(self):
         self.up(slots=2)
         path = self.write("names", "one\n\ntwo words\n$(three) 'x'\n")
@@ -94,7 +98,7 @@ class Pool(Workflow):
     def test_names_pauses_changes_and_the_order(self):
         self.up(slots=1)
         self.pool("add", "first", "--", *self.waits())
-        wait_until(lambda: not self.slots()[0]["isIdle"], "the first has the slot")
+        wait_until(self.is_busy, "the first has the slot")
         self.pool("add", "second", "--", "true")
         self.assertIn("called 'second' already", self.pool("add", "second", "sim.noop", status=4).err)
         self.pool("submit", "--name", "third", "--", "true")
@@ -109,6 +113,7 @@ class Pool(Workflow):
         self.assertIn("paused  third", self.pool("pause", "third").out)
         self.assertIn("behind pool#3, which is paused", self.pool("order").out)
         self.assertIn("held", self.synk("ls", "pool").out)
+        self.assertEqual(self.show("first")["run"], "pool#1")
         self.write("go", "")
         self.synk("wait", "pool#1", status=0)
         self.assertEqual(self.show("pool#2")["tasks"][0]["state"], "ready")
@@ -153,7 +158,7 @@ class Pool(Workflow):
     def test_a_runs_own_priority(self):
         self.start(workers=[{"id": "w", "overlap": "allow", "command": "true"}], slots=1)
         self.pool("add", "busy", "--", *self.waits())
-        wait_until(lambda: not self.slots()[0]["isIdle"], "the slot is taken")
+        wait_until(self.is_busy, "the slot is taken")
         self.begin("w")
         urgent = self.synk("run", "w", "--priority", "9", "--json").json()["run"]
         self.write("go", "")
