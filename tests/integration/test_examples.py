@@ -112,7 +112,10 @@ class Examples(Example):
         self.assert_in_order(
             out, "mail: it answers 503", "pool#1: 6 services checked, 1 down", "pool#4: 6 services checked, 0 down",
             "chat: Connection refused", "8 services checked, 1 down", "7 services checked, 0 down",
-            "pool#1  ✗ failed", "health:down", '"service":"mail"')
+            "pool#1  ✗ failed", "health:down", '"service":"mail"', "paused  pool", "PRIORITY", "urgent  0",
+            "checks  0", "local: 1 slot")
+        ends = dict(reversed(pair) for pair in re.findall(r"^(succeeded) +(pool#\d+)", out, re.M)[-3:])
+        self.assertEqual(len(ends), 3, out)
 
     def test_08_status_tracker(self):
         out = self.run_example("08-status-tracker")
