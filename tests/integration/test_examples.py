@@ -125,7 +125,7 @@ class Examples(Example):
             'status-change: "error" -> "idle"', 'status-change: "idle" -> "running"',
             'status-change: "running" -> "completed"', 'config-change: {"maxRetries":null} -> {"maxRetries":2}',
             'status-change: "completed" -> "paused"'])
-        self.assert_in_order(out, "backup#1 failed", "$ ls vault", "data.txt", "the vault is slow today")
+        self.assert_in_order(out, "backup#1  failed", "backup#2  succeeded", "$ ls vault", "data.txt", "the vault is slow today")
 
     def test_09_dependency_graph(self):
         out = self.run_example("09-dependency-graph")
