@@ -207,6 +207,34 @@ void unit_heed_process(struct engine *engine, struct unit *unit)
         run_heed(engine, run);
 }
 
+/* Of a process: whether a definition has this worker paused. -1 = it has no such worker. `index` is
+ * where it probably stands. */
+static int has_paused(const struct definition *definition, const char *worker, uint32_t index)
+{
+    if (index >= definition->worker_count || strcmp(definition->workers[index].id, worker) != 0)
+        index = definition_find_worker(definition, bytes_str(worker));
+    return index == UINT32_MAX ? -1 : definition->workers[index].unit->paused;
+}
+
+/* `status` of a process's workers: as for units, what was paused or resumed at run time stays so
+ * unless the file changes that very field. */
+static void heed_worker_pauses(struct engine *engine, struct unit *unit,
+                               const struct definition *old, const struct definition *new)
+{
+    if (new->kind != UNIT_PROCESS)
+        return;
+    for (uint32_t i = 0; i < new->worker_count; i++) {
+        const char *id = new->workers[i].id;
+        if (new->workers[i].unit->paused && (!old || has_paused(old, id, i) != true))
+            unit_set_worker_paused(engine, unit, bytes_str(id), true);
+    }
+    for (uint32_t i = 0; old && i < old->worker_count; i++) {
+        const char *id = old->workers[i].id;
+        if (old->workers[i].unit->paused && has_paused(new, id, i) == false)
+            unit_set_worker_paused(engine, unit, bytes_str(id), false);
+    }
+}
+
 static void put_version(struct engine *engine, struct unit *unit, struct definition *definition)
 {
     const struct unit_options *options = definition->unit;
@@ -226,6 +254,7 @@ static void put_version(struct engine *engine, struct unit *unit, struct definit
     struct version *before = unit->current;
     unit->current = version;
     save_version(engine, version);
+    heed_worker_pauses(engine, unit, before ? before->definition : NULL, definition);
     if (before) {
         version_unref(before);
     } else {

@@ -464,6 +464,30 @@ class Apply(Unit):
         self.apply([], [worker])
         self.assertTrue(self.unit("w")["paused"])
 
+    def test_a_pause_of_a_worker_of_a_process_is_heeded(self):
+        held = {"id": "b", "command": "true", "status": "paused"}
+        process = {"id": "p", "workers": [{"id": "a", "command": "true"}, held]}
+        self.start([process])
+        run = self.begin("p")
+        wait_until(lambda: self.states(run)["a"] == "succeeded", "a has ended")
+        self.assertIn("worker 'b' is paused", self.synk("explain", run).out)
+        # Applied again as it is, it does not undo what was done at run time; a changed field counts.
+        self.synk("resume", "p/b")
+        self.end(run, "succeeded")
+        process["description"] = "other"
+        self.apply([process])
+        self.complete("p")
+        del held["status"]
+        self.apply([process])
+        self.complete("p")
+        held["status"] = "paused"
+        self.apply([process])
+        run = self.begin("p")
+        wait_until(lambda: "worker 'b' is paused" in self.synk("explain", run).out, "b is held back")
+        del held["status"]
+        self.apply([process])
+        self.end(run, "succeeded")
+
     def test_what_show_prints_can_be_applied_again(self):
         self.start([{"id": "p", "name": "The P", "meta": {"x": [1, {"y": None}]},
                      "onError": [{"emit": "oh"}], "workers": [
