@@ -108,6 +108,7 @@ def plain(line, vary):
     line = re.sub(r'("\w*(?:Ms|At|Kb|Bytes|Ns|Us|epoch|pid)"): ?-?[\d.]+', r"\1:N", line)
     line = re.sub(r"\d+(\.\d+)? ?(B|KiB|MiB|GiB|kB|MB|KB|GB|K|M|G)\b", "SIZE", line)
     line = re.sub(r"\b\d+(\.\d+)? ?(ms|s|min|h|m|d)\b", "DURATION", line)
+    line = re.sub(r"^supervisor \d+", "supervisor PID", line)
     if vary:
         line = re.sub(r"-?\d+(\.\d+)?", "N", line)
     return re.sub(r"[\s─━]+", " ", line).strip()

@@ -3,6 +3,7 @@
 in them, every test that they name exists, every link leads somewhere. With --update PAGE…, the outputs in
 those pages are written anew."""
 
+import ast
 import os
 import re
 import subprocess
@@ -19,6 +20,13 @@ def read(*names):
         return f.read()
 
 
+def is_instrumented():
+    """Whether programs that link the library would need a sanitizer's runtime."""
+    needed = subprocess.run(["readelf", "-d", os.path.join(BIN, "../lib/libsynk.so")], capture_output=True,
+                            text=True).stdout
+    return "libasan" in needed or "libtsan" in needed
+
+
 class Consoles(SynkTest):
     def check(self, name):
         found = pages.run(self, read("docs", name + ".md"))
@@ -33,6 +41,10 @@ class Consoles(SynkTest):
 
     def test_definition(self):
         self.check("definition")
+
+    @unittest.skipIf(is_instrumented(), "the page's program needs an uninstrumented library")
+    def test_migrating(self):
+        self.check("migrating")
 
     def test_run_modes(self):
         self.check("run-modes")
@@ -83,6 +95,56 @@ class Facts(unittest.TestCase):
             for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", read(name)):
                 path = os.path.join(SOURCE, os.path.dirname(name), link)
                 self.assertTrue(os.path.exists(path), f"{name}: {link}")
+
+
+class Ancestor(unittest.TestCase):
+    """docs/ancestor.md has every row, and every test, call and verb that it names is there."""
+
+    def setUp(self):
+        self.page = read("docs", "ancestor.md")
+        self.rows = [line.strip("| ").split(" | ") for line in self.page.splitlines()
+                     if re.match(r"\| \d+ \|", line)]
+
+    def test_every_row_names_tests(self):
+        self.assertEqual([int(row[0]) for row in self.rows], list(range(1, 26)))
+        for row in self.rows:
+            self.assertRegex(row[-1], r"`test_\w+(\.py)? \S+`", row[0])
+
+    def named(self):
+        found = re.findall(r"`(test_\w+(?:\.py)?) (\S+)`", self.page)
+        self.assertGreater(len(found), 75)
+        return found
+
+    def test_every_test_exists(self):
+        for program, case in self.named():
+            with self.subTest(f"{program} {case}"):
+                if not program.endswith(".py"):
+                    source = read("tests", "unit", program + ".c")
+                    self.assertRegex(source, rf'\{{"{re.escape(case)}",|CASE\({re.escape(case)}\)')
+                    continue
+                tree = ast.parse(read("tests", "integration", program))
+                methods = {f"{one.name}.{each.name}" for one in tree.body if isinstance(one, ast.ClassDef)
+                           for each in one.body if isinstance(each, ast.FunctionDef)}
+                self.assertIn(case, methods)
+
+    def test_every_failure_has_its_test(self):
+        told = {case for program, case in self.named() if program == "test_ancestor.py"}
+        there = {f"Failures.{name}" for name in
+                 re.findall(r"def (test_\w+)", read("tests", "integration", "test_ancestor.py"))}
+        self.assertEqual(told, there)
+
+    def test_every_call_and_verb_exists(self):
+        symbols = read("client", "libsynk.map") + "".join(
+            read("client", "include", "synk", name)
+            for name in os.listdir(os.path.join(SOURCE, "client", "include", "synk")))
+        symbols += read("worker-host", "include", "synk", "worker.h")
+        verbs = re.findall(r"^  ([a-z]+)  ", subprocess.run([os.path.join(BIN, "synk"), "--help"],
+                                                          capture_output=True, text=True).stdout, re.M)
+        for row in self.rows:
+            for name in re.findall(r"`(synk_\w+)", row[2]):
+                self.assertRegex(symbols, rf"\b{name}\(", row[0])
+            for verb in re.findall(r"`synk ([a-z]+)", row[3]):
+                self.assertIn(verb, verbs, row[0])
 
 
 def update(paths):
