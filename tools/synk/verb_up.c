@@ -180,7 +180,7 @@ const struct verb verb_up = {
             "                    bytes), or 30d,10000; 0 keeps all\n"
             "  --no-schedule     start nothing on schedule, but by `synk tick`\n"
             "  --watch-interval TIME, --idle-threshold TIME, --auto-unpause, --auto-release\n"
-            "                    the watcher: see `synk scan --help`\n"
+            "                    the watcher: what they are is told with `synk scan`\n"
             "  --stats-interval TIME\n"
             "                    emit the milestone engine:stats so often\n"
             "  --detach          return when it is ready; it logs to DIR/log\n\n"
