@@ -112,6 +112,7 @@ _synk """)
         self.check("synk completion ", ["bash", "zsh"])
         self.check("synk ls ho", ["hosts"])
         self.check("synk help expl", ["explain"])
+        self.check("synk pool re", ["resize", "resume"])
         self.check("synk run x --params ", [])
 
     def test_another_shell_is_refused(self):

@@ -62,21 +62,47 @@ void completion_options(const struct verb *verb, bool valued, struct buf *out)
     buf_fini(&list);
 }
 
+enum { POSITIONS = 8 };
+
+/* Adds one alternative to a position, "submit|add", unless it is there. */
+static void add_alternative(struct buf *position, const char *word, size_t size)
+{
+    const char *text = (const char *)position->data;
+    for (size_t at = 0; at < position->size;) {
+        const char *bar = memchr(text + at, '|', position->size - at);
+        size_t end = bar ? (size_t)(bar - text) : position->size;
+        if (end - at == size && memcmp(text + at, word, size) == 0)
+            return;
+        at = end + 1;
+    }
+    buf_printf(position, "%s%.*s", position->size ? "|" : "", (int)size, word);
+}
+
 void completion_arguments(const struct verb *verb, struct buf *out)
 {
+    struct buf positions[POSITIONS] = {0};
+    size_t position = 0;
     bool is_value = false;
     for (const char *text = verb->arguments + strspn(verb->arguments, " \n"), *end; *text;
          text = end + strspn(end, " \n")) {
         end = text + strcspn(text, " \n");
         const char *word = text + strspn(text, "["), *stop = end;
-        if (stop - word == 1 && *word == '|')
-            break; /* another form */
-        bool is_open = word > text && end[-1] != ']' && !memchr(word, ']', (size_t)(end - word));
         bool is_option = word[0] == '-' && word[1] == '-';
+        if (stop - word == 1 && *word == '|') { /* another form begins */
+            position = 0;
+            is_value = false;
+            continue;
+        }
         while (stop > word && stop[-1] == ']')
             stop--;
-        if (!is_option && !is_value)
-            buf_printf(out, "%s%.*s", out->size ? " " : "", (int)(stop - word), word);
-        is_value = is_option && is_open;
+        if (!is_option && !is_value && position < POSITIONS)
+            add_alternative(&positions[position++], word, (size_t)(stop - word));
+        is_value = is_option && !memchr(word, ']', (size_t)(end - word));
+    }
+    for (size_t i = 0; i < POSITIONS; i++) {
+        if (positions[i].size)
+            buf_printf(out, "%s%.*s", i ? " " : "", (int)positions[i].size,
+                       (const char *)positions[i].data);
+        buf_fini(&positions[i]);
     }
 }

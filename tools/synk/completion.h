@@ -11,7 +11,7 @@
 /* Appends the options that a verb's usage line or help names, each once, behind blanks; with
  * `valued`, only those that take a value ("--slots N"). */
 void completion_options(const struct verb *verb, bool valued, struct buf *out);
-/* Appends the arguments of a verb's first form by position: "RUN WORKER…", "ID|FILE". */
+/* Appends the arguments of a verb by position, those of all its forms: "RUN WORKER…", "ID|FILE". */
 void completion_arguments(const struct verb *verb, struct buf *out);
 
 /* What of the scripts is the same whatever the verbs: behind the generated tables. */
