@@ -134,17 +134,16 @@ class Ancestor(unittest.TestCase):
         self.assertEqual(told, there)
 
     def test_every_call_and_verb_exists(self):
-        symbols = read("client", "libsynk.map") + "".join(
+        symbols = "".join(
             read("client", "include", "synk", name)
             for name in os.listdir(os.path.join(SOURCE, "client", "include", "synk")))
         symbols += read("worker-host", "include", "synk", "worker.h")
         verbs = re.findall(r"^  ([a-z]+)  ", subprocess.run([os.path.join(BIN, "synk"), "--help"],
                                                           capture_output=True, text=True).stdout, re.M)
-        for row in self.rows:
-            for name in re.findall(r"`(synk_\w+)", row[2]):
-                self.assertRegex(symbols, rf"\b{name}\(", row[0])
-            for verb in re.findall(r"`synk ([a-z]+)", row[3]):
-                self.assertIn(verb, verbs, row[0])
+        for name in re.findall(r"`(synk_\w+)", self.page + read("docs", "migrating.md")):
+            self.assertRegex(symbols, rf"\b{name}\(")
+        for verb in re.findall(r"`synk ([a-z]+)", self.page + read("docs", "migrating.md")):
+            self.assertIn(verb, verbs)
 
 
 def update(paths):
