@@ -3,10 +3,10 @@
  * each worker's result is needed for, and the rules of what a final parent means to its children.
  *
  * A child waits for all its parents to be final, and is skipped as soon as one edge is not
- * satisfied. Where the process has maxParallel, what its parents allow may have to wait for its turn:
- * it stays pending, with nothing left to wait for, in the run's list of such tasks (TASK_IN_TURN),
- * the first to come there being the first to go. Consequences go through the engine's work list, never through recursion: a chain of a
- * million skips is a loop.
+ * satisfied. Where the process has maxParallel, what its parents allow may have to wait for its
+ * turn: it stays pending, with nothing left to wait for, in the run's list of such tasks
+ * (TASK_IN_TURN), the first to come there being the first to go. Consequences go through the
+ * engine's work list, never through recursion: a chain of a million skips is a loop.
  */
 #include "supervisor/core/graph.h"
 
@@ -205,6 +205,19 @@ static size_t condition_inputs(struct engine *engine, const struct run *run,
     return count;
 }
 
+/* "'load' failed, and this needs it to succeed". */
+static void skip_for(struct engine *engine, struct run *run, uint32_t child, const char *parent_id,
+                     enum task_state state, enum dependency_on on)
+{
+    const char *was =
+        state == TASK_CANCELLED || state == TASK_SKIPPED || state == TASK_QUARANTINED ? "was " : "";
+    const char *wanted = on == ON_COMPLETED   ? "this needs it to succeed"
+                         : on == ON_NOT_ERROR ? "this needs it to succeed or be skipped"
+                                              : "this runs only when it fails";
+    task_end(engine, run, child, TASK_SKIPPED, "'%s' %s%s, and %s", parent_id, was,
+             state == TASK_TIMED_OUT ? "timed out" : task_state_name(state), wanted);
+}
+
 /* Whether the edge lets its child go on; where not, the child has been ended. */
 static bool edge_allows(struct engine *engine, struct run *run, uint32_t child, uint32_t parent,
                         const struct dependency *dependency)
@@ -213,8 +226,7 @@ static bool edge_allows(struct engine *engine, struct run *run, uint32_t child, 
     const char *parent_id = definition->workers[parent].id;
     const struct task *from = &run->tasks[parent];
     if (!on_is_met(dependency->on, from->state)) {
-        task_end(engine, run, child, TASK_SKIPPED, "'%s' is %s, and this runs on %s of it",
-                 parent_id, task_state_name(from->state), dependency_on_name(dependency->on));
+        skip_for(engine, run, child, parent_id, from->state, dependency->on);
         return false;
     }
     if (!dependency->condition)
