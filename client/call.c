@@ -48,7 +48,7 @@ static enum synk_status ask(struct synk_client *client, const char *type, struct
             return status_fail(error, SYNK_TIMEOUT,
                                "no answer to '%s' from the supervisor on %s "
                                "within %lld ms",
-                               type, client->directory.run, (long long)client->timeout_ms);
+                               type, client->where, (long long)client->timeout_ms);
         }
     if (call->status && error)
         *error = call->error;

@@ -14,6 +14,15 @@ enum synk_status synk_scan(struct synk_client *client, struct synk_document **re
     return call_send(client, "scan", call_body(), ret_body, error);
 }
 
+enum synk_status synk_drain(struct synk_client *client, const char *host, bool undo,
+                            struct synk_document **ret_body, struct synk_error *error)
+{
+    struct synk_builder *body = call_body();
+    call_put_string(body, "host", host);
+    call_put_bool(body, "undo", undo);
+    return call_send(client, "drain", body, ret_body, error);
+}
+
 enum synk_status synk_backup(struct synk_client *client, const char *path, uint64_t *ret_bytes,
                              struct synk_error *error)
 {

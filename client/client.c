@@ -37,7 +37,7 @@ int64_t client_now_ms(void)
 
 enum synk_status client_check_supervisor(const struct synk_client *client, struct synk_error *error)
 {
-    if (directory_supervisor_pid(&client->directory, NULL))
+    if (client->addresses.count || directory_supervisor_pid(&client->directory, NULL))
         return SYNK_OK;
     return status_fail(error, SYNK_UNAVAILABLE,
                        "no supervisor runs on %s: start one with `synk up`", client->directory.run);
@@ -64,6 +64,37 @@ static enum synk_status open_fds(struct synk_client *client, struct synk_error *
     return status;
 }
 
+/* What the program says comes before what the environment says, addresses before a directory. */
+static enum synk_status locate(struct synk_client *client,
+                               const struct synk_client_options *options, struct synk_error *error)
+{
+    const char *text = options->connect;
+    if (text && options->directory)
+        return status_fail(error, SYNK_INVALID,
+                           "a directory and addresses to connect to: which of the two?");
+    bool is_environment = !text && !options->directory;
+    if (is_environment)
+        text = getenv("SYNK_CONNECT");
+    if (is_environment && text && !text[0])
+        text = NULL;
+    if (!text) {
+        enum synk_status status =
+            directory_resolve(options->directory, &client->directory, error);
+        if (!status)
+            client->where = mem_strdup(client->directory.run);
+        return status;
+    }
+    enum synk_status status = address_list_parse(text, &client->addresses, error);
+    if (status) {
+        status_prefix(error, "%s", is_environment ? "SYNK_CONNECT" : "--connect");
+        return status;
+    }
+    struct buf where = {0};
+    address_list_print(&client->addresses, &where);
+    client->where = (char *)where.data;
+    return SYNK_OK;
+}
+
 enum synk_status synk_client_open(const struct synk_client_options *options,
                                   struct synk_client **ret_client, struct synk_error *error)
 {
@@ -82,7 +113,7 @@ enum synk_status synk_client_open(const struct synk_client_options *options,
     client->fail_fast = options->fail_fast;
     client->notice = options->notice;
     client->notice_context = options->notice_context;
-    status = directory_resolve(options->directory, &client->directory, error);
+    status = locate(client, options, error);
     if (!status && client->fail_fast)
         status = client_check_supervisor(client, error);
     if (!status)
@@ -114,6 +145,7 @@ void synk_client_close(struct synk_client *client)
         if (fds[i] >= 0)
             close(fds[i]);
     turn_fini(&client->turn);
+    free(client->where);
     free(client);
 }
 
@@ -124,7 +156,7 @@ int synk_client_fd(const struct synk_client *client)
 
 const char *synk_client_directory(const struct synk_client *client)
 {
-    return client->directory.run;
+    return client->where;
 }
 
 static void set_awake(struct synk_client *client, bool awake)

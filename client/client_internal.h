@@ -12,6 +12,7 @@
 
 #include <pthread.h>
 
+#include "proto/address.h"
 #include "proto/bytes.h"
 #include "proto/directory.h"
 #include "proto/limits.h"
@@ -27,6 +28,16 @@ enum {
     /* With fail_fast: how long a supervisor that was there may be gone before requests under way
      * fail; a restart takes less. */
     CLIENT_GONE_MS = 15000,
+    /* By addresses: how long a connection may take before another address is tried; a round trip is
+     * repeated by the system after one second. */
+    CLIENT_TRY_MS = 2500,
+    /* And how long whoever took the connection may be mute: a stopped process, a cut cable. */
+    CLIENT_MUTE_MS = 10000,
+    /* With fail_fast: how long nobody may be found at any of the addresses. */
+    CLIENT_FIND_MS = 5000,
+    /* Pauses between rounds of addresses that all refused: from this, doubled, to that. */
+    CLIENT_ROUND_MS = 50,
+    CLIENT_ROUND_MAX_MS = 1000,
     /* How long a subscription does without word from PUB before it asks by itself. Three heads. */
     CLIENT_DEAF_MS = 3000,
     /* Messages taken from one socket in a turn: the caller's loop has other work, too. */
@@ -66,6 +77,19 @@ struct link {
     int64_t down_since_ms; /* 0 = connected */
     int64_t heard_ms, events_heard_ms, probe_ms, probe_wait_ms;
     uint64_t head; /* the highest number that PUB told */
+    /* By addresses; see link.c. */
+    size_t at;             /* the one in use, unless: */
+    bool has_leader;       /* told by one that does not lead */
+    bool wants_leader;     /* goes to `leader` next, and not to the next of the list */
+    struct address leader;
+    bool is_found;         /* a supervisor has answered */
+    int64_t opened_ms;     /* when the search began */
+    int64_t tried_ms;      /* when the present address was first connected to */
+    int64_t asked_ms;      /* when the `connect` under way was first sent */
+    int64_t next_ms;       /* when to go to another address; INT64_MAX = no reason to */
+    unsigned refusals;     /* connections in a row that failed */
+    unsigned sockets;      /* opened so far */
+    char refused_text[256]; /* why the last one would not have us */
 };
 
 /* See turn.c. */
@@ -81,6 +105,8 @@ struct turn {
 struct synk_client {
     struct turn turn;
     struct directory directory;
+    struct address_list addresses; /* count 0 = by the directory */
+    char *where;                   /* either, for messages */
     int64_t timeout_ms;
     bool fail_fast, is_closing;
     void (*notice)(void *context, const char *text);
@@ -112,13 +138,15 @@ int64_t client_now_ms(void);
 /* Makes the fd readable where something is still to do, and sets the timer. Every public call that
  * touches a socket ends with it: ZeroMQ's fds are edge-triggered and any use takes the edge. */
 void client_arm(struct synk_client *client);
-/* SYNK_UNAVAILABLE where no supervisor has the directory. */
+/* SYNK_UNAVAILABLE where no supervisor has the directory. By addresses nothing is known at once. */
 enum synk_status client_check_supervisor(const struct synk_client *client,
                                          struct synk_error *error);
 
 /* link.c */
 enum synk_status link_init(struct synk_client *client, struct synk_error *error);
 void link_fini(struct link *link);
+/* An answer that says that another one leads. */
+void link_refused(struct synk_client *client, struct synk_bytes body, int64_t now_ms);
 /* The fds of the sockets go into the client's epoll. */
 enum synk_status link_watch(struct synk_client *client, void *socket, struct synk_error *error);
 /* Whether a socket has what ZMQ_EVENTS asks for. Takes the edge. */

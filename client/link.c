@@ -22,16 +22,25 @@ static enum synk_status fail_zmq(struct synk_error *error, const char *what)
     return status_fail(error, SYNK_IO, "%s: %s", what, zmq_strerror(zmq_errno()));
 }
 
+/* The address in use; only by addresses. */
+static const struct address *current(const struct synk_client *client)
+{
+    const struct link *link = &client->link;
+    return link->has_leader ? &link->leader : &client->addresses.items[link->at];
+}
+
 /* Settings that ZeroMQ only heeds before the connect. Not ZMQ_IMMEDIATE among them: with it, a
  * connection that breaks takes its pipe away at once, and where that is between two frames of a
- * message that is being read, ZeroMQ aborts the program. */
-static void *new_socket(struct link *link, int type)
+ * message that is being read, ZeroMQ aborts the program. Nor its heartbeats: `connect` asks whether
+ * the program is there, not only its I/O thread. */
+static void *new_socket(struct link *link, int type, const char *address)
 {
     void *socket = zmq_socket(link->context, type);
     if (!socket)
         return NULL;
     int no_linger = 0, high_water = CLIENT_SOCKET_MESSAGES, reconnect_ms = 50,
-        reconnect_max_ms = 1000;
+        reconnect_max_ms = 1000, is_v6 = address_is_v6(address), keep_alive = 1, idle_s = 30,
+        interval_s = 10, connect_ms = CLIENT_TRY_MS, unconfirmed_ms = CLIENT_GONE_MS;
     int64_t max_bytes = LIMIT_FRAME_BYTES + MSG_HEADER_BYTES;
     zmq_setsockopt(socket, ZMQ_LINGER, &no_linger, sizeof(no_linger));
     zmq_setsockopt(socket, ZMQ_SNDHWM, &high_water, sizeof(high_water));
@@ -39,6 +48,13 @@ static void *new_socket(struct link *link, int type)
     zmq_setsockopt(socket, ZMQ_RECONNECT_IVL, &reconnect_ms, sizeof(reconnect_ms));
     zmq_setsockopt(socket, ZMQ_RECONNECT_IVL_MAX, &reconnect_max_ms, sizeof(reconnect_max_ms));
     zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max_bytes, sizeof(max_bytes));
+    zmq_setsockopt(socket, ZMQ_IPV6, &is_v6, sizeof(is_v6));
+    zmq_setsockopt(socket, ZMQ_CONNECT_TIMEOUT, &connect_ms, sizeof(connect_ms));
+    /* A machine that vanished says nothing: a SUB, which only listens, would wait for ever. */
+    zmq_setsockopt(socket, ZMQ_TCP_KEEPALIVE, &keep_alive, sizeof(keep_alive));
+    zmq_setsockopt(socket, ZMQ_TCP_KEEPALIVE_IDLE, &idle_s, sizeof(idle_s));
+    zmq_setsockopt(socket, ZMQ_TCP_KEEPALIVE_INTVL, &interval_s, sizeof(interval_s));
+    zmq_setsockopt(socket, ZMQ_TCP_MAXRT, &unconfirmed_ms, sizeof(unconfirmed_ms));
     return socket;
 }
 
@@ -54,33 +70,66 @@ enum synk_status link_watch(struct synk_client *client, void *socket, struct syn
     return SYNK_OK;
 }
 
-enum synk_status link_init(struct synk_client *client, struct synk_error *error)
+/* ZeroMQ closes the descriptor when it gets to it; until then it must not wake anybody. */
+static void close_watched(struct synk_client *client, void **socket)
+{
+    int fd;
+    size_t size = sizeof(fd);
+    if (!*socket)
+        return;
+    if (zmq_getsockopt(*socket, ZMQ_FD, &fd, &size) == 0)
+        epoll_ctl(client->fd, EPOLL_CTL_DEL, fd, NULL);
+    zmq_close(*socket);
+    *socket = NULL;
+}
+
+static enum synk_status open_sockets(struct synk_client *client, const char *address,
+                                     struct synk_error *error)
 {
     struct link *link = &client->link;
-    char address[DIRECTORY_PATH_BYTES];
-    enum synk_status status =
-        directory_address(&client->directory, DIRECTORY_CLIENTS, address, error);
-    if (status)
-        return status;
-    link->context = zmq_ctx_new();
-    if (!link->context)
-        return fail_zmq(error, "cannot start ZeroMQ");
-    link->dealer = new_socket(link, ZMQ_DEALER);
+    char monitor[48];
+    int no_linger = 0;
+    /* A new name each time: ZeroMQ gives the old one back when it gets to it. */
+    snprintf(monitor, sizeof(monitor), "inproc://monitor-%u", link->sockets++);
+    link->dealer = new_socket(link, ZMQ_DEALER, address);
     link->monitor = link->dealer ? zmq_socket(link->context, ZMQ_PAIR) : NULL;
     if (!link->monitor)
         return fail_zmq(error, "cannot open a socket");
-    int no_linger = 0;
     zmq_setsockopt(link->monitor, ZMQ_LINGER, &no_linger, sizeof(no_linger));
-    if (zmq_socket_monitor(link->dealer, "inproc://monitor",
-                           ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED) != 0 ||
-        zmq_connect(link->monitor, "inproc://monitor") != 0)
+    if (zmq_socket_monitor(link->dealer, monitor,
+                           ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
+                               ZMQ_EVENT_CONNECT_RETRIED) != 0 ||
+        zmq_connect(link->monitor, monitor) != 0)
         return fail_zmq(error, "cannot watch the connection");
     if (zmq_connect(link->dealer, address) != 0)
         return fail_zmq(error, address);
-    link->down_since_ms = link->heard_ms = client_now_ms();
-    link->probe_wait_ms = CLIENT_PROBE_MS;
-    status = link_watch(client, link->dealer, error);
+    enum synk_status status = link_watch(client, link->dealer, error);
     return status ? status : link_watch(client, link->monitor, error);
+}
+
+static enum synk_status open_link(struct synk_client *client, struct synk_error *error)
+{
+    struct link *link = &client->link;
+    char address[DIRECTORY_PATH_BYTES];
+    enum synk_status status = SYNK_OK;
+    if (client->addresses.count)
+        address_socket(current(client), DIRECTORY_CLIENTS, address);
+    else
+        status = directory_address(&client->directory, DIRECTORY_CLIENTS, address, error);
+    link->tried_ms = client_now_ms();
+    link->next_ms = INT64_MAX;
+    return status ? status : open_sockets(client, address, error);
+}
+
+enum synk_status link_init(struct synk_client *client, struct synk_error *error)
+{
+    struct link *link = &client->link;
+    link->context = zmq_ctx_new();
+    if (!link->context)
+        return fail_zmq(error, "cannot start ZeroMQ");
+    link->down_since_ms = link->heard_ms = link->opened_ms = client_now_ms();
+    link->probe_wait_ms = CLIENT_PROBE_MS;
+    return open_link(client, error);
 }
 
 void link_fini(struct link *link)
@@ -94,6 +143,88 @@ void link_fini(struct link *link)
     if (link->context)
         zmq_ctx_term(link->context);
     *link = (struct link){0};
+}
+
+/* Another address -----------------------------------------------------------------------------
+ * One at a time, with sockets of its own: a DEALER with several connections would give each of them
+ * a share of the requests. */
+
+/* Half of it to all of it, so that clients that lost the same supervisor do not come in step. */
+static int64_t jitter(const struct synk_client *client, int64_t ms)
+{
+    uint64_t random = ((uint64_t)(uintptr_t)client ^ (uint64_t)client_now_ms() * 1000003u ^
+                       (uint64_t)getpid() << 20) *
+                      0x9e3779b97f4a7c15u;
+    return ms / 2 + (int64_t)((random >> 40) % (uint64_t)(ms / 2 + 1));
+}
+
+/* When to leave the present address; INT64_MAX = it will do. */
+static int64_t next_deadline_ms(const struct synk_client *client)
+{
+    const struct link *link = &client->link;
+    if (!client->addresses.count)
+        return INT64_MAX;
+    int64_t due_ms = INT64_MAX;
+    if (link->down_since_ms) {
+        int64_t since_ms =
+            link->down_since_ms > link->tried_ms ? link->down_since_ms : link->tried_ms;
+        due_ms = since_ms + CLIENT_TRY_MS;
+    } else if (link->is_probing) {
+        due_ms = (link->heard_ms > link->asked_ms ? link->heard_ms : link->asked_ms) +
+                 CLIENT_MUTE_MS;
+    }
+    return due_ms < link->next_ms ? due_ms : link->next_ms;
+}
+
+static void go_on(struct synk_client *client, int64_t now_ms)
+{
+    struct link *link = &client->link;
+    struct synk_error error;
+    if (!link->down_since_ms)
+        link->down_since_ms = now_ms;
+    link->has_leader = link->wants_leader;
+    if (!link->wants_leader)
+        link->at = (link->at + 1) % client->addresses.count;
+    link->wants_leader = false;
+    if (link->dealer)
+        zmq_socket_monitor(link->dealer, NULL, 0);
+    close_watched(client, &link->monitor);
+    close_watched(client, &link->dealer);
+    if (open_link(client, &error) != SYNK_OK)
+        link->next_ms = now_ms + CLIENT_ROUND_MAX_MS; /* no descriptors left, or no memory */
+}
+
+/* The connection could not be made. */
+static void tried_in_vain(struct synk_client *client, int64_t now_ms)
+{
+    struct link *link = &client->link;
+    size_t count = client->addresses.count;
+    link->refusals++;
+    if (count < 2 && !link->has_leader)
+        return; /* ZeroMQ goes on trying this one */
+    unsigned rounds = link->refusals / (unsigned)count;
+    int64_t pause_ms = rounds < 5 ? CLIENT_ROUND_MS << rounds : CLIENT_ROUND_MAX_MS;
+    link->next_ms = now_ms + jitter(client, pause_ms);
+}
+
+void link_refused(struct synk_client *client, struct synk_bytes body, int64_t now_ms)
+{
+    struct link *link = &client->link;
+    struct synk_document *document = NULL;
+    if (synk_document_decode(body, &document, NULL) != SYNK_OK)
+        return;
+    const struct synk_value *root = synk_document_root(document);
+    struct synk_bytes text = synk_value_bytes(synk_value_get(root, "text"));
+    struct synk_bytes leader = synk_value_bytes(synk_value_get(root, "leader"));
+    snprintf(link->refused_text, sizeof(link->refused_text), "%.*s",
+             (int)(text.size < 200 ? text.size : 200), text.size ? (const char *)text.data : "");
+    link->wants_leader =
+        leader.size && address_parse(leader, false, &link->leader, NULL) == SYNK_OK;
+    /* At once, unless two point at each other. */
+    link->refusals++;
+    link->next_ms =
+        now_ms + (link->wants_leader && link->refusals < 4 ? 0 : jitter(client, 500));
+    synk_document_free(document);
 }
 
 bool link_has(void *socket, int events)
@@ -157,7 +288,11 @@ static void receive_replies(struct synk_client *client, int64_t now_ms)
             return;
         struct msg_header header;
         link->heard_ms = now_ms;
-        if (count == 2 && msg_header_decode(frame_bytes(&frames[0]), &header, NULL) == SYNK_OK)
+        bool is_message =
+            count == 2 && msg_header_decode(frame_bytes(&frames[0]), &header, NULL) == SYNK_OK;
+        if (is_message && header.type == MSG_REFUSE && client->addresses.count)
+            link_refused(client, frame_bytes(&frames[1]), now_ms);
+        else if (is_message)
             requests_answer(client, header, frame_bytes(&frames[1]));
         close_frames(frames, count, 2);
     }
@@ -203,10 +338,13 @@ static void receive_monitor(struct synk_client *client, int64_t now_ms)
         close_frames(frames, count, 2);
         if (event == ZMQ_EVENT_DISCONNECTED) {
             link->down_since_ms = now_ms;
+        } else if (event == ZMQ_EVENT_CONNECT_RETRIED && link->down_since_ms) {
+            tried_in_vain(client, now_ms);
         } else if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
             link->down_since_ms = 0;
             link->is_fresh = true;
-            link->heard_ms = now_ms;
+            link->next_ms = INT64_MAX;
+            link->heard_ms = link->asked_ms = now_ms;
             link->probe_wait_ms = CLIENT_PROBE_MS;
             requests_rewind(client);
             link_probe(client, now_ms);
@@ -219,7 +357,7 @@ void link_open_events(struct synk_client *client)
     struct link *link = &client->link;
     if (link->events || !client->subscriptions || !link->events_address[0])
         return;
-    void *events = new_socket(link, ZMQ_SUB);
+    void *events = new_socket(link, ZMQ_SUB, link->events_address);
     if (!events)
         return; /* subscriptions go on without: they ask by themselves, every few seconds */
     if (zmq_setsockopt(events, ZMQ_SUBSCRIBE, "head", 5) != 0 ||
@@ -233,6 +371,17 @@ void link_open_events(struct synk_client *client)
     subscriptions_set_topics(client);
 }
 
+/* A supervisor that listens on all addresses of its machine cannot tell which of them is ours. */
+static void make_reachable(const struct synk_client *client, char text[DIRECTORY_PATH_BYTES])
+{
+    static const char any[] = "tcp://*:";
+    char port[8];
+    if (!client->addresses.count || strncmp(text, any, strlen(any)) != 0)
+        return;
+    snprintf(port, sizeof(port), "%.7s", text + strlen(any));
+    snprintf(text, ADDRESS_BYTES, "tcp://%s:%s", current(client)->host, port);
+}
+
 static void learn(struct synk_client *client, const struct synk_value *body)
 {
     struct link *link = &client->link;
@@ -242,6 +391,9 @@ static void learn(struct synk_client *client, const struct synk_value *body)
         requests_rewind(client);
     link->epoch = epoch;
     link->is_fresh = false;
+    link->is_found = true;
+    link->refusals = 0;
+    link->refused_text[0] = '\0';
 
     struct synk_bytes address = synk_value_bytes(synk_value_get(body, "events"));
     char text[DIRECTORY_PATH_BYTES] = "";
@@ -249,10 +401,9 @@ static void learn(struct synk_client *client, const struct synk_value *body)
         memcpy(text, address.data, address.size);
     else if (directory_address(&client->directory, DIRECTORY_EVENTS, text, NULL) != SYNK_OK)
         text[0] = '\0';
-    if (link->events && strcmp(text, link->events_address) != 0) {
-        zmq_close(link->events);
-        link->events = NULL;
-    }
+    make_reachable(client, text);
+    if (link->events && strcmp(text, link->events_address) != 0)
+        close_watched(client, &link->events);
     memcpy(link->events_address, text, sizeof(text));
     link_open_events(client);
     /* What happened while the connection was away was published to nobody. */
@@ -297,6 +448,7 @@ void link_probe(struct synk_client *client, int64_t now_ms)
     if (link->is_probing)
         return;
     link->is_probing = true;
+    link->asked_ms = now_ms;
     struct buf body = {0};
     buf_append(&body, "\x80", 1);
     requests_add(client, MSG_CONNECT, &body, on_connect, client);
@@ -312,18 +464,55 @@ static int64_t probe_deadline_ms(const struct synk_client *client)
     return since_ms + link->probe_wait_ms;
 }
 
+/* By addresses: how long somebody is looked for, or followed. */
+static int64_t lost_deadline_ms(const struct synk_client *client)
+{
+    const struct link *link = &client->link;
+    if (link->is_found)
+        return link->down_since_ms ? link->down_since_ms + CLIENT_GONE_MS : INT64_MAX;
+    /* Whoever took the connection is given the same time to answer. */
+    if (!link->down_since_ms)
+        return link->asked_ms + CLIENT_FIND_MS;
+    /* Where one stands by, another is about to lead. */
+    if (link->refused_text[0])
+        return link->opened_ms + CLIENT_GONE_MS;
+    bool all_refuse = link->refusals >= client->addresses.count;
+    return all_refuse ? link->opened_ms : link->opened_ms + CLIENT_FIND_MS;
+}
+
 static int64_t gone_deadline_ms(const struct synk_client *client)
 {
     const struct link *link = &client->link;
-    if (!client->fail_fast || !link->down_since_ms || !client->requests.count)
+    if (!client->fail_fast || !client->requests.count)
         return INT64_MAX;
-    return link->down_since_ms + CLIENT_GONE_MS;
+    if (client->addresses.count)
+        return lost_deadline_ms(client);
+    return link->down_since_ms ? link->down_since_ms + CLIENT_GONE_MS : INT64_MAX;
 }
 
 int64_t link_deadline_ms(const struct synk_client *client)
 {
     int64_t probe_ms = probe_deadline_ms(client), gone_ms = gone_deadline_ms(client);
-    return probe_ms < gone_ms ? probe_ms : gone_ms;
+    int64_t next_ms = next_deadline_ms(client);
+    int64_t due_ms = probe_ms < gone_ms ? probe_ms : gone_ms;
+    return due_ms < next_ms ? due_ms : next_ms;
+}
+
+static void fail_unanswered(struct synk_client *client, int64_t now_ms)
+{
+    struct link *link = &client->link;
+    struct synk_error error;
+    if (client->addresses.count) {
+        status_fail(&error, SYNK_UNAVAILABLE,
+                    link->refused_text[0] ? "no supervisor leads at %s: %s"
+                                          : "no supervisor answers at %s%s",
+                    client->where, link->refused_text);
+        requests_fail(client, &error);
+    } else if (client_check_supervisor(client, &error) != SYNK_OK) {
+        requests_fail(client, &error);
+    } else {
+        link->down_since_ms = now_ms;
+    }
 }
 
 void link_process(struct synk_client *client, int64_t now_ms)
@@ -341,11 +530,8 @@ void link_process(struct synk_client *client, int64_t now_ms)
         if (link->probe_wait_ms < CLIENT_PROBE_MAX_MS)
             link->probe_wait_ms *= 2;
     }
-    if (now_ms >= gone_deadline_ms(client)) {
-        struct synk_error error;
-        if (client_check_supervisor(client, &error) != SYNK_OK)
-            requests_fail(client, &error);
-        else
-            link->down_since_ms = now_ms;
-    }
+    if (now_ms >= gone_deadline_ms(client))
+        fail_unanswered(client, now_ms);
+    if (now_ms >= next_deadline_ms(client))
+        go_on(client, now_ms);
 }

@@ -176,6 +176,12 @@ void directory_path(const struct directory *directory, enum directory_file file,
              files[file].run ? directory->run : directory->state, files[file].name);
 }
 
+void directory_host(const struct directory *directory, const char *name,
+                    char ret_path[DIRECTORY_PATH_BYTES])
+{
+    snprintf(ret_path, DIRECTORY_PATH_BYTES, "%s/hosts/%s", directory->state, name);
+}
+
 static int64_t read_pid(int fd)
 {
     char text[32];

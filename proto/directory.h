@@ -58,6 +58,10 @@ enum directory_file {
 void directory_path(const struct directory *directory, enum directory_file file,
                     char ret_path[DIRECTORY_PATH_BYTES]);
 
+/* STATE/hosts/NAME, the directory of a worker host; NAME is at most LIMIT_ID_BYTES long. */
+void directory_host(const struct directory *directory, const char *name,
+                    char ret_path[DIRECTORY_PATH_BYTES]);
+
 /* Takes the supervisor's lock until *ret_fd (close-on-exec) is closed and writes this process's id
  * into the file. Fails with SYNK_BUSY, naming the pid of the one that has it, and with SYNK_IO. */
 enum synk_status directory_lock(const struct directory *directory, int *ret_fd,

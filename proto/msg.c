@@ -103,6 +103,7 @@ static const struct field heartbeat_fields[] = {
     {"unacknowledged", FIELD_U64, offsetof(struct msg_heartbeat, unacknowledged), false, 0, 0},
     {"rssKib", FIELD_I64, offsetof(struct msg_heartbeat, rss_kib), false, 0, 0},
     {"cpuUs", FIELD_I64, offsetof(struct msg_heartbeat, cpu_us), false, 0, 0},
+    {"draining", FIELD_BOOL, offsetof(struct msg_heartbeat, draining), false, 0, 0},
 };
 
 void msg_heartbeat_encode(const struct msg_heartbeat *heartbeat, struct buf *out)

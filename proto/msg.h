@@ -69,6 +69,7 @@
     X(MSG_RESIZE, 90, "resize")                                                                    \
     X(MSG_POOL_UPDATE, 91, "pool-update")                                                          \
     X(MSG_POOL_ORDER, 92, "pool-order")                                                            \
+    X(MSG_DRAIN_HOST, 93, "drain")                                                                 \
     /* supervisor to client */                                                                     \
     X(MSG_REPLY, 128, "reply")                                                                     \
     X(MSG_ERROR, 129, "error")                                                                     \
@@ -126,6 +127,7 @@ struct msg_hello {
     size_t tag_count;
     const struct refused_plugin_text *refused; /* plugins that the host did not load */
     size_t refused_count;
+    uint64_t home; /* random, kept in the host's directory; 0 = unknown */
 };
 void msg_hello_encode(const struct msg_hello *hello, struct buf *out);
 enum synk_status msg_hello_decode(struct synk_bytes body, struct arena *arena,
@@ -234,6 +236,7 @@ struct msg_heartbeat {
     uint32_t running, queued;
     uint64_t unacknowledged; /* report items */
     int64_t rss_kib, cpu_us; /* host and runners */
+    bool draining;           /* it starts nothing any more */
 };
 void msg_heartbeat_encode(const struct msg_heartbeat *heartbeat, struct buf *out);
 enum synk_status msg_heartbeat_decode(struct synk_bytes body, struct msg_heartbeat *ret_heartbeat,

@@ -59,6 +59,7 @@ struct hello_body {
 static const struct field hello_fields[] = {
     {"name", FIELD_TEXT, offsetof(struct hello_body, hello.name), true, 0, LIMIT_ID_BYTES},
     {"instance", FIELD_U64, offsetof(struct hello_body, hello.instance), true, 0, 0},
+    {"home", FIELD_U64, offsetof(struct hello_body, hello.home), false, 0, 0},
     {"slots", FIELD_U32, offsetof(struct hello_body, hello.slots), true, 0, UINT32_MAX},
     {"pid", FIELD_I64, offsetof(struct hello_body, hello.pid), false, 0, 0},
     {"version", FIELD_TEXT, offsetof(struct hello_body, hello.version), false, 0, LIMIT_ID_BYTES},

@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "proto/address.h"
 #include "proto/limits.h"
 #include "worker-host/logs.h"
 #include "worker-host/task.h"
@@ -132,6 +133,24 @@ static void end_task(struct daemon *daemon, uint32_t slot, enum host_end how)
     runner_process_end(runner, how);
 }
 
+/* To the leader, told as clients are told it, or to the next address. */
+static enum synk_status reconnect(struct daemon *daemon, struct synk_bytes leader,
+                                  struct synk_error *error)
+{
+    const struct daemon_options *options = daemon->options;
+    struct address address;
+    char text[ADDRESS_BYTES];
+    if (leader.size && address_parse(leader, false, &address, NULL) == SYNK_OK) {
+        address_socket(&address, DIRECTORY_HOSTS, text);
+        return link_connect(daemon->link, bytes_str(text), error);
+    }
+    if (leader.size)
+        return link_connect(daemon->link, leader, error);
+    const char *next = options->addresses[daemon->next_address];
+    daemon->next_address = (daemon->next_address + 1) % options->address_count;
+    return link_connect(daemon->link, bytes_str(next), error);
+}
+
 static void apply_one(struct daemon *daemon, const struct host_effect *effect)
 {
     struct synk_bytes body = host_effect_body(&daemon->effects, effect);
@@ -160,7 +179,7 @@ static void apply_one(struct daemon *daemon, const struct host_effect *effect)
         write_spool(daemon, effect->kind, body);
         break;
     case HOST_RECONNECT:
-        if (link_connect(daemon->link, body, &error))
+        if (reconnect(daemon, body, &error))
             daemon_say(daemon, "level=error event=connect-failed text=\"%s\"", error.text);
         break;
     case HOST_READ_LOG:
@@ -347,6 +366,33 @@ static int take_directory(const struct daemon *daemon, int *ret_lock)
     return 0;
 }
 
+/* The number by which a successor from this directory is known. Under the lock; a file that a crash
+ * left half written is written anew. */
+static int take_home(struct daemon *daemon)
+{
+    char path[4096], text[24] = "";
+    unsigned long long home = 0;
+    snprintf(path, sizeof(path), "%s/host.home", daemon->options->dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0 && pread(fd, text, 17, 0) == 17 && text[16] == '\n' &&
+        sscanf(text, "%16llx", &home) == 1 && home) {
+        close(fd);
+        daemon->home = home;
+        return 0;
+    }
+    if (getrandom(&daemon->home, sizeof(daemon->home), 0) != sizeof(daemon->home))
+        abort(); /* as for the instance */
+    daemon->home = daemon->home >> 1 | 1;
+    int size = snprintf(text, sizeof(text), "%016llx\n", (unsigned long long)daemon->home);
+    bool is_written = fd >= 0 && ftruncate(fd, 0) == 0 && pwrite(fd, text, (size_t)size, 0) == size;
+    if (!is_written)
+        daemon_say(daemon, "level=error event=no-directory path=\"%s\" text=\"%s\"", path,
+                   strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return is_written ? 0 : DAEMON_EXIT_UNUSABLE;
+}
+
 static void find_plugins(struct daemon *daemon)
 {
     const struct daemon_options *options = daemon->options;
@@ -382,6 +428,8 @@ static void make_host(struct daemon *daemon)
         abort(); /* two hosts of one instance number would take each other's results */
     config.name = options->name;
     config.instance = random[0] >> 1;
+    config.home = daemon->home;
+    config.stop_ms = options->stop_ms;
     config.seed = random[1];
     config.pid = getpid();
     config.slots = options->slots;
@@ -442,7 +490,7 @@ static enum synk_status start(struct daemon *daemon, struct synk_error *error)
         status = make_workers(daemon, error);
     daemon->link = link_new(&daemon->loop, on_message, daemon);
     if (!status)
-        status = link_connect(daemon->link, bytes_str(daemon->options->address), error);
+        status = reconnect(daemon, (struct synk_bytes){0}, error);
     if (status)
         return status;
     start_loop(daemon);
@@ -508,6 +556,8 @@ int daemon_run(const struct daemon_options *options)
         return DAEMON_EXIT_UNUSABLE;
     }
     int status = take_directory(&daemon, &lock);
+    if (!status)
+        status = take_home(&daemon);
     if (status)
         return status;
     daemon_raise_file_limit(options->slots);

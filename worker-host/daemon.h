@@ -10,7 +10,9 @@
 #include <stdint.h>
 
 struct daemon_options {
-    const char *address, *name, *dir;
+    const char *const *addresses; /* of the supervisor and its standbys, for hosts; in turns */
+    size_t address_count;
+    const char *name, *dir;
     uint32_t slots;
     const char **plugin_dirs, **tags;
     size_t plugin_dir_count, tag_count;
@@ -18,6 +20,7 @@ struct daemon_options {
     bool parent_bound; /* dies with the process that started it */
     bool is_detached;  /* a session of its own */
     int64_t orphan_ms, grace_ms;
+    int64_t stop_ms; /* how long a SIGTERM waits for what runs; 0 = as long as it takes */
     uint64_t log_bytes;
     int64_t log_age_s;
 };

@@ -30,6 +30,8 @@ struct daemon {
     uv_timer_t timer;
     uv_signal_t signals[2];
     struct link *link;
+    size_t next_address; /* of options->addresses */
+    uint64_t home;       /* drawn once for the directory */
     struct host *host;
     struct host_effects effects;
     struct spool spool;

@@ -155,7 +155,8 @@ static void heartbeat(struct host *host, int64_t now_ms, struct host_effects *ef
                                  .queued = counts.queued,
                                  .unacknowledged = counts.unacknowledged,
                                  .rss_kib = host->rss_kib,
-                                 .cpu_us = host->cpu_us};
+                                 .cpu_us = host->cpu_us,
+                                 .draining = host->draining};
     size_t offset = effects->bytes.size;
     msg_heartbeat_encode(&beat, &effects->bytes);
     effect_send(host, effects, MSG_HEARTBEAT, 0, offset);
@@ -238,8 +239,13 @@ static void stop(struct host *host, int64_t now_ms, struct host_effects *effects
         leave(host, "stopped twice", effects);
         return;
     }
-    host_drain(host, now_ms, effects);
     host->stopping = true;
+    host->stopped_ms = now_ms;
+    /* Told before the first task comes back, so that none is sent here again. */
+    host->draining = true;
+    if (host->link == LINK_WELCOME)
+        heartbeat(host, now_ms, effects);
+    host_drain(host, now_ms, effects);
 }
 
 void host_step(struct host *host, const struct host_input *input, struct host_effects *effects)

@@ -20,6 +20,7 @@ struct host;
 struct host_config {
     const char *name, *version;
     uint64_t instance; /* drawn at the start of the program */
+    uint64_t home;     /* drawn once for its directory; 0 = unknown */
     int64_t pid;
     uint32_t slots;
     const struct synk_bytes *functions, *tags; /* outlive the host */
@@ -85,7 +86,7 @@ enum host_effect_kind {
     HOST_SPOOL_APPEND,
     HOST_SPOOL_REWRITE, /* body, maybe empty, takes the place of all that is there, or nothing does
                          */
-    HOST_RECONNECT,     /* text: the address of the leader, or empty: the one of before */
+    HOST_RECONNECT,     /* text: the address of the leader, or empty: the next of those known */
     HOST_READ_LOG,      /* log, and whether the attempt is running on `slot` */
     HOST_EXIT, /* kill what runs, see it dead, go on with the effects, and leave */
     HOST_LOG, /* text: a line for the log */

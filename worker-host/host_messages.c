@@ -15,6 +15,7 @@ void host_say_hello(struct host *host, int64_t now_ms, struct host_effects *effe
     struct msg_hello hello = {
         .name = bytes_str(host->name),
         .instance = config->instance,
+        .home = config->home,
         .slots = config->slots,
         .pid = config->pid,
         .version = bytes_str(host->version),

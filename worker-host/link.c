@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <zmq.h>
 
+#include "proto/address.h"
 #include "proto/limits.h"
 
 enum {
@@ -19,6 +20,11 @@ enum {
     GOODBYE_MS = 200,
     RECONNECT_MS = 100,
     RECONNECT_MAX_MS = 2000,
+    /* Over the network: a connection that takes longer is tried anew, and one whose machine has
+     * vanished is given up. The session has heartbeats of its own; this is for what they do not
+     * see, the connection of before. */
+    CONNECT_MS = 3000,
+    UNCONFIRMED_MS = 30000,
 };
 
 struct queued {
@@ -134,6 +140,10 @@ enum synk_status link_connect(struct link *link, struct synk_bytes address,
     set_option(link->socket, ZMQ_RCVHWM, 1000);
     set_option(link->socket, ZMQ_RECONNECT_IVL, RECONNECT_MS);
     set_option(link->socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS);
+    set_option(link->socket, ZMQ_IPV6, address_is_v6(link->address));
+    set_option(link->socket, ZMQ_CONNECT_TIMEOUT, CONNECT_MS);
+    set_option(link->socket, ZMQ_TCP_KEEPALIVE, 1);
+    set_option(link->socket, ZMQ_TCP_MAXRT, UNCONFIRMED_MS);
     if (zmq_setsockopt(link->socket, ZMQ_MAXMSGSIZE, &largest, sizeof(largest)))
         abort();
     if (zmq_connect(link->socket, link->address))

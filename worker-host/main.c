@@ -7,7 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "proto/address.h"
 #include "proto/bytes.h"
+#include "proto/definition.h"
 #include "proto/limits.h"
 #include "worker-host/daemon.h"
 #include "worker-host/plugins.h"
@@ -15,24 +17,32 @@
 
 enum { SLOTS_MAX = 1024 };
 
+static const char *connect_to; /* --connect */
+
 static const char usage[] =
-    "usage: synk-worker-host --connect ADDRESS --name NAME --dir DIR [option…]\n"
-    "Runs tasks for a Synchronik supervisor.\n"
+    "usage: synk-worker-host [--connect ADDRESS[,ADDRESS…]] [--name NAME] [option…]\n"
+    "Runs tasks for a Synchronik supervisor, of this machine or another.\n"
     "\n"
-    "  --connect ADDRESS   the supervisor's socket for hosts, such as ipc:///run/synk/host.sock\n"
-    "  --name NAME         what this host is called\n"
+    "  --connect ADDRESS   the supervisor, as its --listen has it: tcp://IP:PORT; with standbys\n"
+    "                      all of them, with commas between (default: $SYNK_CONNECT). Or its\n"
+    "                      socket for hosts, such as ipc:///run/synk/host.sock\n"
+    "  --name NAME         what this host is called (default: the machine's name)\n"
     "  --dir DIR           its own directory: lock, spool, logs; made if it is not there\n"
+    "                      (default: hosts/NAME in the directory of synkd's state)\n"
     "  --slots N           tasks at a time (default: the number of processors)\n"
     "  --plugin-dir DIR    load the plugins there; repeatable\n"
     "  --tag TAG           what `requires:` may ask for; repeatable\n"
+    "  --grace TIME        on SIGTERM, let running tasks go on for so long (90s, 5m; default: as\n"
+    "                      long as they take); what still runs then is ended, and runs elsewhere\n"
     "  --local             leave when drained, or idle and 60 s without a supervisor\n"
     "  --detached          a session of its own, to outlive whoever started it\n"
     "  --parent-bound      die with whoever started it\n"
     "  --log-bytes N       keep so much of task logs (default 256 MiB)\n"
     "  --log-days N        and for so long (default 30)\n"
-    "  --orphan-ms N, --grace-ms N   the 60 s above; the time between two steps of a kill (2000)\n"
+    "  --orphan-ms N, --kill-ms N   the 60 s above; the time between two steps of a kill (2000)\n"
     "  --help, --version\n"
     "\n"
+    "SIGTERM: finish what runs, hand back what has not begun, leave. A second one: leave now.\n"
     "Exit status: 0 left as told, 64 usage, 69 directory or address unusable, 75 DIR is taken.\n";
 
 static const char **add_text(const char **items, size_t *count, const char *item)
@@ -55,6 +65,18 @@ static int64_t number(const char *option, const char *text, int64_t max)
     return value;
 }
 
+/* A time above 0, or exit. */
+static int64_t duration(const char *option, const char *text)
+{
+    int64_t ms = 0;
+    if (definition_duration(bytes_str(text), &ms, NULL) || ms < 1) {
+        fprintf(stderr, "synk-worker-host: %s takes a time such as 30s or 5m, not '%s'\n", option,
+                text);
+        exit(DAEMON_EXIT_USAGE);
+    }
+    return ms;
+}
+
 static bool set_flag(struct daemon_options *options, const char *option)
 {
     if (strcmp(option, "--local") == 0)
@@ -71,7 +93,9 @@ static bool set_flag(struct daemon_options *options, const char *option)
 static bool set_value(struct daemon_options *options, const char *option, const char *value)
 {
     if (strcmp(option, "--connect") == 0)
-        options->address = value;
+        connect_to = value;
+    else if (strcmp(option, "--grace") == 0)
+        options->stop_ms = duration(option, value);
     else if (strcmp(option, "--name") == 0)
         options->name = value;
     else if (strcmp(option, "--dir") == 0)
@@ -88,7 +112,7 @@ static bool set_value(struct daemon_options *options, const char *option, const 
         options->log_age_s = number(option, value, 36500) * 86400;
     else if (strcmp(option, "--orphan-ms") == 0)
         options->orphan_ms = number(option, value, INT32_MAX);
-    else if (strcmp(option, "--grace-ms") == 0)
+    else if (strcmp(option, "--kill-ms") == 0)
         options->grace_ms = number(option, value, INT32_MAX);
     else
         return false;
@@ -116,11 +140,64 @@ static void read_options(struct daemon_options *options, int argc, char **argv)
                 argv[i], usage);
         exit(DAEMON_EXIT_USAGE);
     }
-    if (!options->address || !options->name || !options->dir || strlen(options->name) == 0 ||
-        strlen(options->name) > LIMIT_ID_BYTES) {
-        fprintf(stderr, "synk-worker-host: --connect, --name and --dir are needed\n\n%s", usage);
-        exit(DAEMON_EXIT_USAGE);
+}
+
+static void fail_usage(const char *text)
+{
+    fprintf(stderr, "synk-worker-host: %s\nTry 'synk-worker-host --help'.\n", text);
+    exit(DAEMON_EXIT_USAGE);
+}
+
+/* --connect, or SYNK_CONNECT, to the addresses of sockets for hosts. */
+static void find_addresses(struct daemon_options *options)
+{
+    static char texts[ADDRESSES][ADDRESS_BYTES];
+    static const char *addresses[ADDRESSES];
+    struct address_list list = {0};
+    struct synk_error error;
+    options->addresses = addresses;
+    if (!connect_to)
+        connect_to = getenv("SYNK_CONNECT");
+    if (!connect_to || !*connect_to)
+        fail_usage("which supervisor? --connect tcp://IP:PORT names it, as its --listen does");
+    if (strncmp(connect_to, "ipc://", 6) == 0) {
+        addresses[options->address_count++] = connect_to;
+        return;
     }
+    if (address_list_parse(connect_to, &list, &error))
+        fail_usage(error.text);
+    for (size_t i = 0; i < list.count; i++) {
+        address_socket(&list.items[i], DIRECTORY_HOSTS, texts[i]);
+        addresses[options->address_count++] = texts[i];
+    }
+}
+
+/* Whoever starts hosts on many machines need not think of a name for each, and two hosts of one
+ * machine have a directory each. */
+static void find_name(struct daemon_options *options)
+{
+    static char machine[LIMIT_ID_BYTES + 1];
+    if (!options->name && gethostname(machine, sizeof(machine) - 1) == 0)
+        options->name = machine;
+    if (!options->name || !definition_id_is_valid(bytes_str(options->name)) ||
+        options->name[0] == '.')
+        fail_usage("--name takes 1 to 128 bytes of printable UTF-8 without '/' and '#', and "
+                   "without a dot in front");
+    if (strcmp(options->name, "local") == 0 && !options->is_local)
+        fail_usage("'local' is the host that the supervisor itself starts: choose another --name");
+}
+
+static void find_directory(struct daemon_options *options)
+{
+    static char path[DIRECTORY_PATH_BYTES];
+    struct directory directory;
+    struct synk_error error;
+    if (options->dir && options->dir[0])
+        return;
+    if (directory_resolve(NULL, &directory, &error))
+        fail_usage(error.text);
+    directory_host(&directory, options->name, path);
+    options->dir = path;
 }
 
 int main(int argc, char **argv)
@@ -138,6 +215,9 @@ int main(int argc, char **argv)
         .log_age_s = 30 * 86400,
     };
     read_options(&options, argc, argv);
+    find_addresses(&options);
+    find_name(&options);
+    find_directory(&options);
     int status = daemon_run(&options);
     free(options.plugin_dirs);
     free(options.tags);

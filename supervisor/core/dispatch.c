@@ -103,9 +103,15 @@ void lane_remove(struct engine *engine, struct run *run, uint32_t task)
 
 /* ---- hosts ---- */
 
-static bool may_take_more(const struct host *host)
+bool host_is_open(const struct host *host)
 {
     return host->state == HOST_UP && host->connected && host->synced && !host->draining &&
+           !host->drained;
+}
+
+static bool may_take_more(const struct host *host)
+{
+    return host_is_open(host) &&
            (host->used < host->slots || host->expected_us < (uint64_t)host->slots * CREDIT_US) &&
            host->flight_count < (size_t)host->slots * CREDIT_TASKS;
 }

@@ -11,6 +11,8 @@ void lane_push(struct engine *engine, struct run *run, uint32_t task, struct que
 void lane_remove(struct engine *engine, struct run *run, uint32_t task);
 void lane_link(struct engine *engine, struct lane *lane);
 void lane_unlink(struct engine *engine, struct lane *lane);
+/* Whether it takes work at all: connected, synced, heard from, and not drained. */
+bool host_is_open(const struct host *host);
 void host_open(struct engine *engine, struct host *host);
 void dispatch_assign(struct engine *engine);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "supervisor/core/dispatch.h"
+#include "supervisor/core/drain.h"
 #include "supervisor/core/effects_write.h"
 #include "supervisor/core/events.h"
 #include "supervisor/core/graph.h"
@@ -50,6 +51,7 @@ void engine_config_defaults(struct engine_config *config)
         .version = SYNK_VERSION,
         .durability = "none",
         .events_address = "",
+        .remote_events_address = "",
     };
 }
 
@@ -95,6 +97,7 @@ static void free_clients(struct engine *engine)
 static void free_scheduling(struct engine *engine)
 {
     queues_free(engine);
+    drain_free(engine);
     limits_free(engine);
     for (size_t i = 0; i < engine->host_count; i++)
         host_free(engine->hosts[i]);

@@ -47,6 +47,7 @@ struct engine_config {
     const char *version;
     const char *durability;     /* what the store promises, for acknowledgements: "fsync", "none" */
     const char *events_address; /* told to clients at CONNECT */
+    const char *remote_events_address; /* the same, to those on other machines; "" = none are */
 };
 void engine_config_defaults(struct engine_config *config);
 
@@ -77,6 +78,7 @@ struct input {
     uint32_t epoch;
     uint64_t last_event;
     uint32_t peer;
+    bool is_remote; /* *_MESSAGE: the peer came over the network */
     struct msg_header header;
     struct synk_bytes body;
     enum local_host_event local_event;

@@ -100,13 +100,16 @@ static bool explain_ready(struct engine *engine, struct run *run, uint32_t task,
     }
     const struct class *class = engine->classes[lane->queue->class];
     const char *function = engine->functions[class->function]->name;
-    size_t offering = 0, connected = 0;
+    size_t offering = 0, connected = 0, drained = 0;
     for (size_t i = 0; i < engine->host_count; i++) {
         struct host *host = engine->hosts[i];
         if (!host || !host->synced)
             continue;
         connected++;
-        offering += host_offers(engine, host, class->index);
+        if (!host_offers(engine, host, class->index))
+            continue;
+        offering++;
+        drained += host->drained || host->draining;
     }
     if (!connected) {
         buf_printf(out, "no worker host is connected");
@@ -117,6 +120,11 @@ static bool explain_ready(struct engine *engine, struct run *run, uint32_t task,
         bool any_host;
         if (!offers_any(engine, bytes_str(function), &any_host))
             offers_append_reason(engine, bytes_str(function), out);
+    } else if (drained == offering) {
+        buf_printf(out, "%s that %s '%s' %s drained: see `synk drain HOST --undo`",
+                   offering == 1 ? "the host" : "all hosts", offering == 1 ? "offers" : "offer",
+                   function, offering == 1 ? "is" : "are");
+        return true;
     } else if (limits_explain(engine, lane->queue, out)) {
         return false;
     } else if (offering == 1) {

@@ -16,6 +16,7 @@
 
 #include "proto/pack.h"
 #include "supervisor/core/dispatch.h"
+#include "supervisor/core/drain.h"
 #include "supervisor/core/effects_write.h"
 #include "supervisor/core/encode.h"
 #include "supervisor/core/events.h"
@@ -46,8 +47,9 @@ static struct host *host_of_peer(const struct engine *engine, uint32_t peer)
 const char *host_state_name(const struct host *host)
 {
     return host->state == HOST_LOST                          ? "lost"
-           : host->draining                                  ? "draining"
            : host->state == HOST_SUSPECT || !host->connected ? "suspect"
+           : host->drained && !host->flight_count            ? "drained"
+           : host->drained || host->draining                 ? "draining"
                                                              : "up";
 }
 
@@ -69,6 +71,11 @@ static void tell(struct engine *engine, const struct host *host, const char *sta
                            .subject = host->name_bytes,
                            .payload = arena_copy(&engine->scratch, buf_bytes(out)),
                        });
+}
+
+void host_tell_drained(struct engine *engine, const struct host *host)
+{
+    tell(engine, host, host->drained ? "drained" : "undrained", NULL);
 }
 
 static void send_empty(struct engine *engine, uint32_t peer, uint16_t type, bool urgent)
@@ -299,6 +306,30 @@ static void refuse(struct engine *engine, uint32_t peer, const char *text)
     send_close(engine, SOCKET_HOSTS, peer, MSG_REFUSE, 0, false);
 }
 
+/* Refuses a host that takes another's name. A new instance succeeds the old one where that is dead:
+ * it comes from the same directory, which only one host at a time can have, or it was not heard from
+ * for long enough to be suspect. Two that live would else take the name from each other in turns,
+ * and lose what they run each time. */
+static bool is_impostor(struct engine *engine, const struct input *input,
+                        const struct msg_hello *hello, const struct host *host)
+{
+    char text[LIMIT_ID_BYTES + 256];
+    if (input->is_remote && bytes_equal(hello->name, bytes_str("local"))) {
+        refuse(engine, input->peer,
+               "'local' is the host that the supervisor itself starts: choose another --name");
+        return true;
+    }
+    if (!host || !host->connected || host->state != HOST_UP || host->instance == hello->instance ||
+        host->home == hello->home)
+        return false;
+    snprintf(text, sizeof(text),
+             "another host of the name '%s' is connected (pid %lld there): each needs a --name of "
+             "its own",
+             host->name, (long long)host->pid);
+    refuse(engine, input->peer, text);
+    return true;
+}
+
 static void hello(struct engine *engine, const struct input *input)
 {
     struct msg_hello hello;
@@ -310,6 +341,8 @@ static void hello(struct engine *engine, const struct input *input)
     }
     struct host *bound = host_of_peer(engine, input->peer);
     struct host *host = host_find(engine, hello.name);
+    if (is_impostor(engine, input, &hello, host))
+        return;
     /* A host whose attempts a shutdown waits for may come back and tell how they ended; the local
      * one is let in to be told to leave. */
     bool is_left = engine->local_pid && !engine->shutdown_keeps_hosts &&
@@ -332,6 +365,8 @@ static void hello(struct engine *engine, const struct input *input)
     }
     take_hello(host, &hello);
     host->instance = hello.instance;
+    host->home = hello.home;
+    drain_host_came(engine, host);
     host->is_local = strcmp(host->name, "local") == 0;
     host->peer = input->peer;
     host->bound = host->connected = true;
@@ -377,6 +412,7 @@ static void sync(struct engine *engine, struct host *host, const struct input *i
     host->received_since_sync = host->acked_since_sync = 0;
     save(engine, host, false);
     tell(engine, host, "up", NULL);
+    drain_host_synced(engine, host);
     if (engine->shutdown && !engine->shutdown_keeps_hosts)
         drain(engine, host);
     resize_host_came(engine, host);
@@ -403,6 +439,10 @@ static void heartbeat(struct engine *engine, struct host *host, const struct inp
     host->queued = beat.queued;
     host->rss_kib = beat.rss_kib;
     host->cpu_us = beat.cpu_us;
+    if (beat.draining && !host->draining) {
+        host->draining = true;
+        tell(engine, host, "draining", NULL);
+    }
     send_empty(engine, host->peer, MSG_ALIVE, true);
     uint64_t unacknowledged_here = host->received_since_sync > host->acked_since_sync
                                        ? host->received_since_sync - host->acked_since_sync
@@ -554,6 +594,7 @@ void hosts_timer(struct engine *engine)
             send_empty(engine, host->peer, MSG_WHO, true);
         }
     }
+    drain_rebalance(engine);
     if (engine->barrier && engine->now - engine->barrier_since >= config->lost_ms) {
         while (engine->expected_count) {
             struct expected_host *expected = &engine->expected[engine->expected_count - 1];

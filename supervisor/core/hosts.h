@@ -23,6 +23,8 @@ void hosts_send_acks(struct engine *engine);
 void hosts_drain_all(struct engine *engine);
 void hosts_check_barrier(struct engine *engine);
 struct host *host_find(const struct engine *engine, struct synk_bytes name);
+/* An event: it gets no more work, or work again. */
+void host_tell_drained(struct engine *engine, const struct host *host);
 void host_encode(const struct engine *engine, const struct host *host, struct buf *out);
 void host_free(struct host *host);
 const char *host_state_name(const struct host *host);

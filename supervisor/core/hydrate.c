@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "proto/pack.h"
+#include "supervisor/core/drain.h"
 #include "supervisor/core/effects_write.h"
 #include "supervisor/core/events.h"
 #include "supervisor/core/graph.h"
@@ -287,6 +288,8 @@ enum synk_status hydrate_record(struct engine *engine, const struct record *reco
             engine->last_run = engine->saved_last_run = parse_number(record->meta.value);
         else if (bytes_equal(record->meta.name, bytes_str("limits")))
             limits_load(engine, record->meta.value);
+        else if (bytes_equal(record->meta.name, bytes_str("drained")))
+            drain_load(engine, record->meta.value);
         else if (bytes_equal(record->meta.name, bytes_str("clock")))
             schedule_clock_loaded(engine, record->meta.value);
         return SYNK_OK;

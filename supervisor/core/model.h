@@ -331,10 +331,11 @@ struct host {
     uint32_t index;
     char *name;
     struct synk_bytes name_bytes;
-    uint64_t instance;
+    uint64_t instance, home;
     uint32_t peer;
     bool connected, synced, settled, draining, is_local, recorded, in_open;
     bool bound;            /* what comes from `peer` is its; connected, or its process has ended */
+    bool drained;          /* somebody asked that it get no work; see drain.c */
     bool exited;           /* its process has ended, and its successor has not come */
     uint32_t exited_slots; /* that it had */
     enum host_state state;
@@ -384,6 +385,7 @@ struct key {
 };
 struct request {
     uint32_t peer;
+    bool is_remote; /* it came over the network */
     uint64_t sequence;
     uint16_t type;
     const struct synk_value *body;
@@ -511,6 +513,8 @@ struct engine {
     size_t host_count, host_capacity;
     uint32_t *open_hosts; /* that may have room */
     size_t open_count, open_capacity;
+    char **drained; /* names of hosts that are to get no work */
+    size_t drained_count, drained_capacity;
     struct expected_host *expected;
     size_t expected_count, expected_capacity;
     bool barrier; /* recovered runs wait for expected hosts */

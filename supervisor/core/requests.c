@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "proto/value.h"
+#include "supervisor/core/drain.h"
 #include "supervisor/core/effects_write.h"
 #include "supervisor/core/explain.h"
 #include "supervisor/core/keys.h"
@@ -67,6 +68,7 @@ static const struct handler handlers[] = {
     [MSG_TICK] = {request_tick, CHANGES | STARTS_WORK},
     [MSG_SCAN] = {request_scan, CHANGES},
     [MSG_PRUNE] = {request_prune, CHANGES},
+    [MSG_DRAIN_HOST] = {request_drain, CHANGES},
 };
 enum { HANDLERS = sizeof(handlers) / sizeof(handlers[0]) };
 
@@ -296,6 +298,7 @@ void requests_message(struct engine *engine, const struct input *input)
 {
     struct request request = {
         .peer = input->peer,
+        .is_remote = input->is_remote,
         .sequence = input->header.sequence,
         .type = input->header.type,
     };

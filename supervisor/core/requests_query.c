@@ -29,7 +29,8 @@ void request_connect(struct engine *engine, struct request *request)
     pack_key(out, "durability");
     pack_cstr(out, engine->config.durability);
     pack_key(out, "events");
-    pack_cstr(out, engine->config.events_address);
+    pack_cstr(out, request->is_remote ? engine->config.remote_events_address
+                                      : engine->config.events_address);
     pack_key(out, "store");
     if (engine->store_ok)
         pack_null(out);

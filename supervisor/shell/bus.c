@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <zmq.h>
 
 #include "proto/limits.h"
@@ -24,6 +25,12 @@
 #define BUS_SOCKETS 8
 /* At the end, for last replies. */
 #define BUS_LINGER_MS 500
+/* A machine that vanished leaves its connections behind: asked after this much silence, this often,
+ * and given up after so many questions, or when what was sent stays unconfirmed. */
+#define BUS_TCP_IDLE_S         30
+#define BUS_TCP_INTERVAL_S     10
+#define BUS_TCP_QUESTIONS      3
+#define BUS_TCP_UNCONFIRMED_MS 60000
 
 static void set_int(void *socket, int option, int value)
 {
@@ -49,8 +56,32 @@ static void on_readable(uv_poll_t *poll, int status, int events)
     has_input(poll->data);
 }
 
+static void set_tcp(void *socket)
+{
+    set_int(socket, ZMQ_TCP_KEEPALIVE, 1);
+    set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, BUS_TCP_IDLE_S);
+    set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, BUS_TCP_INTERVAL_S);
+    set_int(socket, ZMQ_TCP_KEEPALIVE_CNT, BUS_TCP_QUESTIONS);
+    set_int(socket, ZMQ_TCP_MAXRT, BUS_TCP_UNCONFIRMED_MS);
+}
+
+static enum synk_status bind_to(void *socket, const char *address, struct synk_error *error)
+{
+    if (!address)
+        return SYNK_OK;
+    set_int(socket, ZMQ_IPV6, strchr(address, '[') != NULL);
+    if (zmq_bind(socket, address) == 0)
+        return SYNK_OK;
+    int code = errno;
+    bool is_taken = code == EADDRINUSE && strncmp(address, "tcp:", 4) == 0;
+    return status_fail(error, SYNK_IO, "cannot listen on %s: %s%s", address, zmq_strerror(code),
+                       is_taken ? " (--listen takes three ports: its own and the next two)" : "");
+}
+
+/* `remote` may be NULL. */
 static enum synk_status open_socket(struct bus *bus, int type, const char *address,
-                                    void **ret_socket, uv_poll_t *poll, struct synk_error *error)
+                                    const char *remote, void **ret_socket, uv_poll_t *poll,
+                                    struct synk_error *error)
 {
     void *socket = zmq_socket(bus->context, type);
     if (!socket)
@@ -65,8 +96,13 @@ static enum synk_status open_socket(struct bus *bus, int type, const char *addre
     set_int(socket, ZMQ_SNDHWM, type == ZMQ_PUB ? BUS_PUBLISH_MESSAGES : BUS_QUEUE_MESSAGES);
     if (type == ZMQ_ROUTER)
         set_int(socket, ZMQ_ROUTER_MANDATORY, 1);
-    if (zmq_bind(socket, address) != 0)
-        return status_fail(error, SYNK_IO, "cannot listen on %s: %s", address, zmq_strerror(errno));
+    set_tcp(socket);
+    /* The one that can be taken by others first: nobody is to be let in by a start that fails. */
+    enum synk_status status = bind_to(socket, remote, error);
+    if (!status)
+        status = bind_to(socket, address, error);
+    if (status)
+        return status;
 
     int fd = -1;
     size_t size = sizeof(fd);
@@ -96,12 +132,13 @@ enum synk_status bus_open(struct bus *bus, const struct bus_options *options,
         struct bus_router *router = &bus->routers[i];
         peers_init(&router->peers, LIMIT_PEERS);
         enum synk_status status =
-            open_socket(bus, ZMQ_ROUTER, options->addresses[i], &router->zmq, &router->poll, error);
+            open_socket(bus, ZMQ_ROUTER, options->addresses[i], options->remote_addresses[i],
+                        &router->zmq, &router->poll, error);
         if (status)
             return status;
     }
-    return open_socket(bus, ZMQ_PUB, options->events_address, &bus->publisher, &bus->publisher_poll,
-                       error);
+    return open_socket(bus, ZMQ_PUB, options->events_address, options->remote_events_address,
+                       &bus->publisher, &bus->publisher_poll, error);
 }
 
 static void close_socket(void *socket, uv_poll_t *poll)
@@ -160,8 +197,19 @@ static struct synk_bytes frame_bytes(zmq_msg_t *frame)
     return bytes_of(zmq_msg_data(frame), zmq_msg_size(frame));
 }
 
-/* The number of whoever sent this, making room for a newcomer. */
-static uint32_t identify(struct bus *bus, enum socket socket, struct synk_bytes id)
+/* What ZeroMQ knows about the connection that a frame came by: of a local one
+ * "localhost:USER:GROUP:PROCESS", of others the machine's address, in numbers. */
+static bool came_by_tcp(zmq_msg_t *frame)
+{
+    static const char local[] = "localhost";
+    const char *address = zmq_msg_gets(frame, "Peer-Address");
+    return !address || strncmp(address, local, strlen(local)) != 0;
+}
+
+/* The number of whoever sent this, making room for a newcomer. What is known about the connection
+ * itself is looked up once. */
+static uint32_t identify(struct bus *bus, enum socket socket, struct synk_bytes id,
+                         zmq_msg_t *frame)
 {
     struct peers *peers = &bus->routers[socket].peers;
     uint32_t number = peers_find(peers, id);
@@ -172,19 +220,32 @@ static uint32_t identify(struct bus *bus, enum socket socket, struct synk_bytes 
         bus_drop_peer(bus, socket, oldest);
         bus->options.on_gone(bus->options.context, socket, oldest);
     }
-    return peers_add(peers, id);
+    number = peers_add(peers, id);
+    peers_get(peers, number)->is_remote = came_by_tcp(frame);
+    return number;
+}
+
+bool bus_is_remote(struct bus *bus, enum socket socket, uint32_t number)
+{
+    const struct peer *peer = peers_get(&bus->routers[socket].peers, number);
+    return peer && peer->is_remote;
 }
 
 static void deliver(struct bus *bus, enum socket socket, zmq_msg_t *frames, size_t count)
 {
     struct msg_header header;
-    if (count < 2 || count > 3 || msg_header_decode(frame_bytes(&frames[1]), &header, NULL)) {
+    struct synk_bytes id = frame_bytes(&frames[0]);
+    /* Routing ids that we gave out begin with a zero byte. One that the peer chose could be another
+     * peer's later, who would then pass for it. */
+    bool is_ours = id.size && ((const uint8_t *)id.data)[0] == 0;
+    if (count < 2 || count > 3 || !is_ours ||
+        msg_header_decode(frame_bytes(&frames[1]), &header, NULL)) {
         bus->dropped++;
         return;
     }
     /* A header without a body is answered as a body that does not decode. */
     struct synk_bytes body = count == 3 ? frame_bytes(&frames[2]) : bytes_of(NULL, 0);
-    uint32_t peer = identify(bus, socket, frame_bytes(&frames[0]));
+    uint32_t peer = identify(bus, socket, id, &frames[1]);
     bus->options.on_message(bus->options.context, socket, peer, header, body);
 }
 

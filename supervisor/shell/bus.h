@@ -20,6 +20,8 @@ struct bus_options {
     uv_loop_t *loop;
     const char *addresses[2]; /* by enum socket */
     const char *events_address;
+    /* For other machines, beside those; NULL = none. */
+    const char *remote_addresses[2], *remote_events_address;
     void *context;
     /* `body` is borrowed for the call. */
     void (*on_message)(void *context, enum socket socket, uint32_t peer, struct msg_header header,
@@ -51,6 +53,9 @@ struct bus {
     uint64_t dropped; /* messages that were not messages */
     uint64_t overrun; /* peers dropped because they did not read */
 };
+
+/* Whether the peer came by tcp; false where it has gone. */
+bool bus_is_remote(struct bus *bus, enum socket socket, uint32_t peer);
 
 /* Binds. Fails with SYNK_IO, naming the address. bus_close takes what a failed open left. */
 enum synk_status bus_open(struct bus *bus, const struct bus_options *options,

@@ -30,6 +30,10 @@ enum option_id {
     OPTION_AUTO_RELEASE,
     OPTION_NO_SCHEDULE,
     OPTION_STATS_INTERVAL,
+    OPTION_LISTEN,
+    OPTION_INSECURE,
+    OPTION_SUSPECT_MS,
+    OPTION_LOST_MS,
 };
 
 static const struct option options[] = {
@@ -48,6 +52,10 @@ static const struct option options[] = {
     {"auto-release", no_argument, NULL, OPTION_AUTO_RELEASE},
     {"no-schedule", no_argument, NULL, OPTION_NO_SCHEDULE},
     {"stats-interval", required_argument, NULL, OPTION_STATS_INTERVAL},
+    {"listen", required_argument, NULL, OPTION_LISTEN},
+    {"insecure", no_argument, NULL, OPTION_INSECURE},
+    {"suspect-ms", required_argument, NULL, OPTION_SUSPECT_MS},
+    {"lost-ms", required_argument, NULL, OPTION_LOST_MS},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {0},
@@ -64,6 +72,11 @@ void config_print_help(FILE *out)
           "  --state URI        sqlite:PATH (default: sqlite:DIR/state.db) or memory:\n"
           "  --slots N          tasks that this machine runs at a time (default: its processors);\n"
           "                     0 starts no local worker host\n"
+          "  --listen ADDRESS   take clients and worker hosts of other machines, too:\n"
+          "                     tcp://IP:PORT is for clients, and the next two ports for worker\n"
+          "                     hosts and subscribers; tcp://*:PORT is all of this machine\n"
+          "  --insecure         let --listen go beyond 127.0.0.1 and [::1], though whoever can\n"
+          "                     reach the ports may run commands as this user\n"
           "  --plugin-dir DIR   let the local worker host load plugins from DIR; may be repeated\n"
           "  --private          end when the starting process ends, or when nothing is left to do\n"
           "  --ready-fd N       write a line to descriptor N once requests are answered\n"
@@ -157,6 +170,32 @@ static enum synk_status watch_option(struct config *config, int option, struct s
     return SYNK_OK;
 }
 
+static enum synk_status network_option(struct config *config, int option, struct synk_error *error)
+{
+    enum synk_status status = SYNK_OK;
+    uint64_t number = 0;
+    switch (option) {
+    case OPTION_LISTEN:
+        status = address_parse(bytes_str(optarg), true, &config->listen, error);
+        if (status)
+            status_prefix(error, "--listen");
+        config->listens = true;
+        return status;
+    case OPTION_INSECURE:
+        config->insecure = true;
+        return SYNK_OK;
+    case OPTION_SUSPECT_MS:
+        status = parse_number("suspect-ms", optarg, INT32_MAX, &number, error);
+        config->suspect_ms = (int64_t)number;
+        return status;
+    case OPTION_LOST_MS:
+        status = parse_number("lost-ms", optarg, INT32_MAX, &number, error);
+        config->lost_ms = (int64_t)number;
+        return status;
+    }
+    return watch_option(config, option, error);
+}
+
 static enum synk_status apply_option(struct config *config, int option, const char **ret_dir,
                                      struct synk_error *error)
 {
@@ -195,7 +234,7 @@ static enum synk_status apply_option(struct config *config, int option, const ch
         config->has_keep_logs = true;
         break;
     default:
-        status = watch_option(config, option, error);
+        status = network_option(config, option, error);
         break;
     }
     return status;
@@ -210,9 +249,24 @@ static uint32_t processor_count(void)
     return count > 0 ? (uint32_t)count : 1;
 }
 
+static enum synk_status check_network(const struct config *config, struct synk_error *error)
+{
+    if (config->listens && !config->insecure && !address_is_loopback(&config->listen))
+        return status_fail(error, SYNK_INVALID,
+                           "--listen tcp://%s:%u: whoever reaches that address from another machine "
+                           "may run commands as this user. Where only trusted machines can, add "
+                           "--insecure; else listen on 127.0.0.1 behind a tunnel",
+                           config->listen.host, config->listen.port);
+    if (config->insecure && !config->listens)
+        return status_fail(error, SYNK_INVALID, "--insecure means something only with --listen");
+    return SYNK_OK;
+}
+
 static enum synk_status finish(struct config *config, const char *dir, struct synk_error *error)
 {
-    enum synk_status status = directory_resolve(dir, &config->directory, error);
+    enum synk_status status = check_network(config, error);
+    if (!status)
+        status = directory_resolve(dir, &config->directory, error);
     if (status || config->state)
         return status;
     char path[DIRECTORY_PATH_BYTES];

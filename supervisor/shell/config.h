@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "proto/address.h"
 #include "proto/directory.h"
 #include "proto/keep.h"
 #include "proto/status.h"
@@ -16,6 +17,12 @@ enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION };
 struct config {
     struct directory directory;
     const char *state; /* URI */
+    bool listens;      /* to other machines, on: */
+    struct address listen;
+    bool insecure; /* beyond the loopback, though whoever gets there is let in */
+    /* Silence of a worker host, ms; 0 = the default. For tests: shorter ones lose hosts that are
+     * only busy, and longer ones leave their tasks waiting. */
+    int64_t suspect_ms, lost_ms;
     uint32_t slots;    /* of the local worker host; 0 = none */
     const char **plugin_dirs;
     size_t plugin_dir_count;

@@ -50,6 +50,7 @@ void shell_on_message(void *context, enum socket socket, uint32_t peer, struct m
     struct input input = {
         .kind = socket == SOCKET_HOSTS ? INPUT_HOST_MESSAGE : INPUT_CLIENT_MESSAGE,
         .peer = peer,
+        .is_remote = bus_is_remote(&((struct shell *)context)->bus, socket, peer),
         .header = header,
         .body = body,
     };

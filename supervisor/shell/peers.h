@@ -15,7 +15,8 @@ struct outgoing; /* bus.c: a message that waits for its peer */
 struct peer {
     uint8_t *id; /* NULL = the slot is free */
     uint8_t id_size;
-    bool is_busy; /* its outbox is not empty */
+    bool is_busy;   /* its outbox is not empty */
+    bool is_remote; /* came by tcp */
     uint16_t generation;
     uint32_t next_in_bucket; /* slot + 1; for a free slot the next free one */
     uint32_t newer, older;   /* by last message; slot + 1 */

@@ -32,6 +32,7 @@ struct shell {
     int lock_fd;
     struct rlimit descriptors;               /* as they were when we started */
     char addresses[3][DIRECTORY_PATH_BYTES]; /* by enum directory_socket */
+    char remote_addresses[3][ADDRESS_BYTES]; /* the same for other machines; "" = none */
 
     uv_loop_t uv;
     bool has_uv;

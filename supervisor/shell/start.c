@@ -53,6 +53,9 @@ static enum synk_status open_directories(struct shell *shell, struct synk_error 
         if (status)
             return status;
     }
+    for (int i = 0; shell->config->listens && i < 3; i++)
+        address_socket(&shell->config->listen, (enum directory_socket)i,
+                       shell->remote_addresses[i]);
     enum synk_status status = directory_create(directory, error);
     return status ? status : directory_lock(directory, &shell->lock_fd, error);
 }
@@ -82,6 +85,16 @@ static void read_boot(char *ret_boot, int size)
         fclose(file);
 }
 
+/* A heartbeat is to be missed several times before its host is suspect. */
+static void set_silence(struct engine_config *engine, const struct config *config)
+{
+    if (config->lost_ms)
+        engine->lost_ms = config->lost_ms;
+    engine->suspect_ms = config->suspect_ms ? config->suspect_ms : engine->lost_ms / 3;
+    if (engine->heartbeat_ms > engine->suspect_ms / 5)
+        engine->heartbeat_ms = engine->suspect_ms / 5 + 1;
+}
+
 static void new_engine(struct shell *shell)
 {
     const struct config *config = shell->config;
@@ -102,6 +115,8 @@ static void new_engine(struct shell *shell)
     engine.version = SYNK_VERSION;
     engine.durability = store_durability(shell->store);
     engine.events_address = shell->addresses[DIRECTORY_EVENTS];
+    engine.remote_events_address = shell->remote_addresses[DIRECTORY_EVENTS];
+    set_silence(&engine, config);
     engine.boot = shell->boot;
     read_boot(shell->boot, sizeof(shell->boot));
     shell->expression = expression_new();
@@ -143,9 +158,17 @@ static enum synk_status open_store(struct shell *shell, struct synk_error *error
     return SYNK_OK;
 }
 
+static const char *remote_address(const struct shell *shell, enum directory_socket socket)
+{
+    return shell->config->listens ? shell->remote_addresses[socket] : NULL;
+}
+
 static enum synk_status open_bus(struct shell *shell, struct synk_error *error)
 {
     struct bus_options options = {
+        .remote_addresses[SOCKET_HOSTS] = remote_address(shell, DIRECTORY_HOSTS),
+        .remote_addresses[SOCKET_CLIENTS] = remote_address(shell, DIRECTORY_CLIENTS),
+        .remote_events_address = remote_address(shell, DIRECTORY_EVENTS),
         .loop = &shell->uv,
         .addresses[SOCKET_HOSTS] = shell->addresses[DIRECTORY_HOSTS],
         .addresses[SOCKET_CLIENTS] = shell->addresses[DIRECTORY_CLIENTS],
@@ -202,8 +225,22 @@ static enum synk_status write_pid(struct shell *shell, struct synk_error *error)
     return SYNK_OK;
 }
 
+static void say_listening(const struct shell *shell)
+{
+    const struct config *config = shell->config;
+    bool is_open = config->listens && !address_is_loopback(&config->listen);
+    if (config->listens)
+        log_line(is_open ? LOG_WARN : LOG_INFO,
+                 is_open ? "listening without keys: whoever reaches the address may run commands"
+                         : "listening",
+                 log_text("clients", shell->remote_addresses[DIRECTORY_CLIENTS]),
+                 log_text("hosts", shell->remote_addresses[DIRECTORY_HOSTS]),
+                 log_text("events", shell->remote_addresses[DIRECTORY_EVENTS]));
+}
+
 static void say_ready(const struct shell *shell)
 {
+    say_listening(shell);
     log_line(LOG_INFO, "ready", log_text("dir", shell->config->directory.run),
              log_int("pid", getpid()), log_text("version", SYNK_VERSION));
     int fd = shell->config->ready_fd;

@@ -109,7 +109,7 @@ class SynkTest(unittest.TestCase):
             return f.read()
 
     def spawn(self, *words, **options):
-        environment = dict(os.environ, SYNK_DIR=self.dir, **options.pop("env", {}))
+        environment = {**os.environ, "SYNK_DIR": self.dir, **options.pop("env", {})}
         options.setdefault("stdout", subprocess.PIPE)
         return subprocess.Popen([os.path.join(BIN, words[0]), *words[1:]], env=environment,
                                 stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,

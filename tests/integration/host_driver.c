@@ -78,7 +78,7 @@ static void start_host(struct scene *scene, const char *slots, const char *extra
                     (char *)(uintptr_t)slots,
                     "--plugin-dir",
                     (char *)(uintptr_t)plugin_dir,
-                    "--grace-ms",
+                    "--kill-ms",
                     "300",
                     "--parent-bound",
                     (char *)(uintptr_t)extra,

@@ -54,6 +54,12 @@ struct fixture {
     size_t reply_count, reply_capacity;
     struct attempt_id *cancels;
     size_t cancel_count, cancel_capacity;
+    struct attempt_id recalls[64]; /* the first ones */
+    uint32_t recall_peer;          /* of the last one */
+    size_t recall_count, refuse_count;
+    bool is_remote;    /* messages come over the network */
+    bool is_draining;  /* heartbeats say so */
+    uint64_t home;     /* of hellos */
     struct query query; /* the last one; bytes gone */
     size_t query_count;
     unsigned spawns, exits, whos;
@@ -307,6 +313,18 @@ static void fixture_take_send(struct fixture *f, const struct send *send)
                 mem_grow(f->cancels, &f->cancel_capacity, f->cancel_count + 1, sizeof(*f->cancels));
             f->cancels[f->cancel_count++] = attempts[i].id;
         }
+    } else if (send->header.type == MSG_RECALL) {
+        struct msg_attempt *attempts;
+        size_t count;
+        bool last;
+        if (msg_attempts_decode(body, &arena, &attempts, &count, &last, NULL))
+            abort();
+        for (size_t i = 0; i < count; i++, f->recall_count++)
+            if (f->recall_count < 64)
+                f->recalls[f->recall_count] = attempts[i].id;
+        f->recall_peer = send->peer;
+    } else if (send->header.type == MSG_REFUSE) {
+        f->refuse_count++;
     } else if (send->header.type == MSG_ACK && send->peer < 64) {
         msg_ack_decode(body, &f->acked[send->peer], NULL);
     } else if (send->header.type == MSG_WHO) {
@@ -480,7 +498,10 @@ static uint64_t fixture_ask(struct fixture *f, uint32_t peer, uint16_t type, con
 {
     struct buf body = {0};
     fixture_json(json, &body);
-    struct input input = {.kind = INPUT_CLIENT_MESSAGE, .peer = peer, .body = buf_bytes(&body)};
+    struct input input = {.kind = INPUT_CLIENT_MESSAGE,
+                          .peer = peer,
+                          .is_remote = f->is_remote,
+                          .body = buf_bytes(&body)};
     input.header = (struct msg_header){.type = type, .sequence = ++f->sequence};
     fixture_input(f, input);
     buf_fini(&body);
@@ -539,7 +560,10 @@ static size_t fixture_count_events(const struct fixture *f, const char *part)
 static void fixture_host_send(struct fixture *f, uint32_t peer, uint16_t type, uint64_t sequence,
                               struct buf *body)
 {
-    struct input input = {.kind = INPUT_HOST_MESSAGE, .peer = peer, .body = buf_bytes(body)};
+    struct input input = {.kind = INPUT_HOST_MESSAGE,
+                          .peer = peer,
+                          .is_remote = f->is_remote,
+                          .body = buf_bytes(body)};
     input.header = (struct msg_header){.type = type, .epoch = f->epoch, .sequence = sequence};
     fixture_input(f, input);
     buf_fini(body);
@@ -555,7 +579,8 @@ static void fixture_hello(struct fixture *f, uint32_t peer, const char *name, ui
                               .pid = 100 + (int64_t)instance,
                               .version = bytes_str("1"),
                               .functions = functions,
-                              .function_count = 3};
+                              .function_count = 3,
+                              .home = f->home};
     struct buf body = {0};
     msg_hello_encode(&hello, &body);
     fixture_host_send(f, peer, MSG_HELLO, 0, &body);
@@ -572,7 +597,7 @@ static void fixture_sync(struct fixture *f, uint32_t peer, const struct msg_atte
 
 static void fixture_beat(struct fixture *f, uint32_t peer)
 {
-    struct msg_heartbeat beat = {0};
+    struct msg_heartbeat beat = {.draining = f->is_draining};
     struct buf body = {0};
     msg_heartbeat_encode(&beat, &body);
     fixture_host_send(f, peer, MSG_HEARTBEAT, 0, &body);

@@ -18,7 +18,7 @@
 
 #include "tests/support/unit.h"
 
-enum { CONNECT = 64, UPLOAD = 65, APPLY = 66, RUN = 67, WAIT = 69, FETCH = 76, REPLY = 128 };
+enum { REFUSE = 33, CONNECT = 64, UPLOAD = 65, APPLY = 66, RUN = 67, WAIT = 69, FETCH = 76, REPLY = 128 };
 
 struct fake;
 struct question {
@@ -31,6 +31,8 @@ typedef void (*handle)(struct fake *fake, const struct question *question);
 
 struct fake {
     char directory[128];
+    int port;                       /* on 127.0.0.1; 0 = by the directory */
+    _Atomic(const char *) refusal; /* it does not lead: JSON that answers everything; NULL = it does */
     void *context, *router, *pub;
     pthread_t thread;
     atomic_bool is_stopping;
@@ -80,9 +82,14 @@ static inline void answer(struct fake *fake, const struct question *question, un
 static inline void answer_connect(struct fake *fake, const struct question *question)
 {
     char json[512];
+    char events[160];
+    if (fake->port)
+        snprintf(events, sizeof(events), "tcp://*:%d", fake->port + 2);
+    else
+        snprintf(events, sizeof(events), "ipc://%s/events.sock", fake->directory);
     snprintf(json, sizeof(json),
-             "{\"version\":\"0\",\"protocol\":1,\"epoch\":%u,\"events\":\"ipc://%s/events.sock\"}",
-             fake->epoch, fake->directory);
+             "{\"version\":\"0\",\"protocol\":1,\"epoch\":%u,\"events\":\"%s\"}", fake->epoch,
+             events);
     answer(fake, question, REPLY, json);
 }
 
@@ -103,7 +110,10 @@ static inline void take_one(struct fake *fake)
     if (header[0] == 'S' && header[1] == 1 &&
         synk_document_decode(body, &document, NULL) == SYNK_OK) {
         question.body = synk_document_root(document);
-        if (question.type == CONNECT)
+        const char *refusal = atomic_load(&fake->refusal);
+        if (refusal)
+            answer(fake, &question, REFUSE, refusal);
+        else if (question.type == CONNECT)
             answer_connect(fake, &question);
         else
             fake->handle(fake, &question);
@@ -135,6 +145,24 @@ static inline void *serve(void *argument)
     return NULL;
 }
 
+/* Ports of its own: what is taken is passed over. */
+static inline void bind_ports(struct fake *fake, void *router, void *pub)
+{
+    char address[64];
+    for (int port = fake->port ? fake->port : 20000 + getpid() % 20000;; port += 3) {
+        snprintf(address, sizeof(address), "tcp://127.0.0.1:%d", port);
+        if (zmq_bind(router, address) != 0)
+            continue;
+        snprintf(address, sizeof(address), "tcp://127.0.0.1:%d", port + 2);
+        if (zmq_bind(pub, address) == 0) {
+            fake->port = port;
+            return;
+        }
+        snprintf(address, sizeof(address), "tcp://127.0.0.1:%d", port);
+        zmq_unbind(router, address);
+    }
+}
+
 static inline void *bound(struct fake *fake, int type, const char *name)
 {
     char address[256];
@@ -144,6 +172,8 @@ static inline void *bound(struct fake *fake, int type, const char *name)
     /* A ROUTER drops what a slow reader has no room for; a supervisor keeps it, and so does this
      * one. */
     zmq_setsockopt(socket, ZMQ_SNDHWM, &linger, sizeof(linger));
+    if (!fake->directory[0])
+        return socket; /* bind_ports follows */
     snprintf(address, sizeof(address), "ipc://%s/%s", fake->directory, name);
     CU_ASSERT_EQUAL_FATAL(zmq_bind(socket, address), 0);
     return socket;
@@ -154,6 +184,8 @@ static inline void fake_start(struct fake *fake)
     fake->context = zmq_ctx_new();
     fake->router = bound(fake, ZMQ_ROUTER, "client.sock");
     fake->pub = bound(fake, ZMQ_PUB, "events.sock");
+    if (!fake->directory[0])
+        bind_ports(fake, fake->router, fake->pub);
     fake->epoch++;
     atomic_store(&fake->is_stopping, false);
     pthread_create(&fake->thread, NULL, serve, fake);
@@ -185,10 +217,21 @@ static inline struct fake *fake_new(handle handler)
     return fake;
 }
 
+/* One that is found by its port. */
+static inline struct fake *fake_new_tcp(handle handler)
+{
+    struct fake *fake = calloc(1, sizeof(*fake));
+    fake->lock_fd = -1;
+    fake->handle = handler;
+    fake_start(fake);
+    return fake;
+}
+
 static inline void fake_free(struct fake *fake)
 {
     fake_stop(fake);
-    close(fake->lock_fd);
+    if (fake->lock_fd >= 0)
+        close(fake->lock_fd);
     free(fake);
 }
 

@@ -1,6 +1,7 @@
 /* The sockets in the loop: order to one peer, peers that go, bytes that are not messages. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <zmq.h>
 
 #include "supervisor/shell/bus.h"
@@ -12,7 +13,7 @@ struct fixture {
     uv_prepare_t prepare;
     uv_idle_t idle;
     struct bus bus;
-    char addresses[3][4096];
+    char addresses[3][4096], remote[3][64];
     void *context;
     int messages, gone, wanted;
     uint32_t peer;
@@ -83,6 +84,26 @@ static void setup(struct fixture *f, const char *name)
     struct synk_error error = {0};
     CU_ASSERT_EQUAL_FATAL(bus_open(&f->bus, &options, &error), SYNK_OK);
     f->context = zmq_ctx_new();
+}
+
+/* The same on ports, too: whichever are free. */
+static void setup_remote(struct fixture *f, const char *name)
+{
+    setup(f, name);
+    for (int port = 40000 + getpid() % 20000;; port += 3) {
+        uv_prepare_stop(&f->prepare);
+        bus_close(&f->bus);
+        uv_run(&f->loop, UV_RUN_NOWAIT);
+        uv_prepare_start(&f->prepare, on_prepare);
+        for (int i = 0; i < 3; i++)
+            snprintf(f->remote[i], sizeof(f->remote[i]), "tcp://127.0.0.1:%d", port + i);
+        struct bus_options options = f->bus.options;
+        options.remote_addresses[0] = f->remote[0];
+        options.remote_addresses[1] = f->remote[1];
+        options.remote_events_address = f->remote[2];
+        if (bus_open(&f->bus, &options, NULL) == SYNK_OK)
+            return;
+    }
 }
 
 static void close_handle(uv_handle_t *handle, void *context)
@@ -298,6 +319,49 @@ static void test_topics_end_with_nul(void)
     teardown(&f);
 }
 
+static void test_who_came_over_the_network_is_known(void)
+{
+    struct fixture f;
+    setup_remote(&f, "remote");
+    void *near = dial(&f, ZMQ_DEALER, f.addresses[1]), *far = dial(&f, ZMQ_DEALER, f.remote[1]);
+    say(near, 1, "near");
+    turn_until(&f, &f.messages, 1);
+    CU_ASSERT_FALSE(bus_is_remote(&f.bus, SOCKET_CLIENTS, f.peer));
+    say(far, 2, "far");
+    turn_until(&f, &f.messages, 2);
+    CU_ASSERT_TRUE(bus_is_remote(&f.bus, SOCKET_CLIENTS, f.peer));
+    CU_ASSERT_FALSE(bus_is_remote(&f.bus, SOCKET_CLIENTS, f.peer + 1));
+    zmq_close(near);
+    zmq_close(far);
+    teardown(&f);
+}
+
+/* The next peer of that id would have been taken for the first. */
+static void test_ids_that_peers_choose_are_dropped(void)
+{
+    struct fixture f;
+    setup(&f, "chosen");
+    void *chosen = zmq_socket(f.context, ZMQ_DEALER), *given;
+    int linger = 0;
+    zmq_setsockopt(chosen, ZMQ_LINGER, &linger, sizeof(linger));
+    zmq_setsockopt(chosen, ZMQ_ROUTING_ID, "admin", 5);
+    CU_ASSERT_EQUAL_FATAL(zmq_connect(chosen, f.addresses[1]), 0);
+    say(chosen, 1, "chosen");
+    for (int i = 0; i < 1000 && !f.bus.dropped; i++) {
+        uv_run(&f.loop, UV_RUN_NOWAIT);
+        bus_drain(&f.bus, 16);
+        usleep(1000);
+    }
+    CU_ASSERT_EQUAL(f.bus.dropped, 1);
+    given = dial(&f, ZMQ_DEALER, f.addresses[1]);
+    say(given, 2, "given");
+    turn_until(&f, &f.messages, 1);
+    CU_ASSERT_EQUAL(f.header.sequence, 2);
+    zmq_close(chosen);
+    zmq_close(given);
+    teardown(&f);
+}
+
 int main(int argc, char **argv)
 {
     static const struct unit_case cases[] = {
@@ -308,6 +372,8 @@ int main(int argc, char **argv)
         {"peer that does not read is dropped", test_peer_that_does_not_read_is_dropped},
         {"garbage is counted", test_garbage_is_counted},
         {"topics end with NUL", test_topics_end_with_nul},
+        {"who came over the network", test_who_came_over_the_network_is_known},
+        {"chosen ids", test_ids_that_peers_choose_are_dropped},
         {0},
     };
     return unit_main(argc, argv, "bus", cases);

@@ -270,6 +270,60 @@ static void test_recall_and_drain_give_back(void)
     destroy(&stage);
 }
 
+static bool says_draining(const struct stage *stage)
+{
+    const struct host_effect *effect = find(stage, HOST_SEND, MSG_HEARTBEAT);
+    struct msg_heartbeat beat = {0};
+    if (!effect)
+        return false;
+    CU_ASSERT_EQUAL(
+        msg_heartbeat_decode(host_effect_body(&stage->effects, effect), &beat, NULL), SYNK_OK);
+    return beat.draining;
+}
+
+/* What it gave back came again, since nobody knew that it was leaving. */
+static void test_a_stop_is_told_before_anything_comes_back(void)
+{
+    struct stage stage = make(1, false);
+    settle(&stage);
+    dispatch(&stage, 0, 3, 0, 4);
+    flush(&stage);
+    host_effects_clear(&stage.effects);
+    step(&stage, (struct host_input){.kind = HOST_STOP});
+    CU_ASSERT_TRUE(says_draining(&stage));
+    CU_ASSERT_PTR_NULL(find(&stage, HOST_SEND, MSG_REJECT));
+    step(&stage, (struct host_input){.kind = HOST_RECLAIMED, .count = 2});
+    CU_ASSERT_PTR_NOT_NULL(find(&stage, HOST_SEND, MSG_REJECT));
+    destroy(&stage);
+}
+
+static void test_the_grace_of_a_stop_ends(void)
+{
+    struct stage stage = make(1, false);
+    host_free(stage.host);
+    struct host_config config;
+    host_config_defaults(&config);
+    config.stop_ms = 5000;
+    stage.host = host_new(&config);
+    settle(&stage);
+    dispatch(&stage, 0, 1, 0, 4);
+    flush(&stage);
+    step(&stage, (struct host_input){.kind = HOST_STOP});
+    stage.now_ms += 4999;
+    flush(&stage);
+    CU_ASSERT_EQUAL(count(&stage, HOST_EXIT), 0);
+    stage.now_ms += 1;
+    CU_ASSERT_TRUE(host_next_due(stage.host) <= stage.now_ms);
+    host_effects_clear(&stage.effects);
+    flush(&stage);
+    CU_ASSERT_EQUAL(count(&stage, HOST_EXIT), 1);
+    /* The goodbye comes behind: what runs is dead by then. */
+    const struct host_effect *bye = find(&stage, HOST_SEND, MSG_BYE);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(bye);
+    CU_ASSERT_EQUAL(bye[-1].kind, HOST_EXIT);
+    destroy(&stage);
+}
+
 static void test_reports_survive_the_link_and_the_host(void)
 {
     struct stage stage = make(1, false);
@@ -428,6 +482,8 @@ static const struct unit_case cases[] = {
     {"a_crash_costs_its_own_attempt_only", test_a_crash_costs_its_own_attempt_only},
     {"cancel_before_and_after_the_start", test_cancel_before_and_after_the_start},
     {"recall_and_drain_give_back", test_recall_and_drain_give_back},
+        {"a stop is told first", test_a_stop_is_told_before_anything_comes_back},
+        {"grace of a stop", test_the_grace_of_a_stop_ends},
     {"reports_survive_the_link_and_the_host", test_reports_survive_the_link_and_the_host},
     {"a_failed_append_is_tried_again", test_a_failed_append_is_tried_again},
     {"a_torn_spool_is_rewritten_first", test_a_torn_spool_is_appended_to_only_once_it_is_whole},

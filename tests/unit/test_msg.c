@@ -107,14 +107,14 @@ static void encode_body(enum body_kind kind, struct buf *out)
     static const struct synk_bytes tags[] = {{"gpu", 3}};
     static const struct refused_plugin_text refused[] = {{{"old", 3}, {"plugin ABI 0", 12}}};
     struct msg_hello hello = {S("local"), UINT64_MAX, 8, 4711,    S("0.1.0"), functions,
-                              2,          tags,       1, refused, 1};
+                              2,          tags,       1, refused, 1,         99};
     struct msg_welcome welcome = {1000, 10000};
     struct msg_attempt attempts[] = {
         {.id = {1, 2, 3, 4}, .phase = PHASE_RUNNING, .at = 5},
         {.id = {UINT64_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX}},
         {.id = {6, 0, 1, 1}, .progress = 0.25, .reason = S("drain")},
     };
-    struct msg_heartbeat heartbeat = {1, 2, 3, 4, 5};
+    struct msg_heartbeat heartbeat = {1, 2, 3, 4, 5, true};
     struct msg_log log = {1, 2, 3, 4, 5, 6, S("text"), 9, true, S("gone")};
     switch (kind) {
     case BODY_HELLO:
@@ -247,6 +247,7 @@ static void round_trips(void)
         if (kind == BODY_HELLO) {
             CU_ASSERT(bytes_equal(got.hello.name, S("local")) && got.hello.slots == 8);
             CU_ASSERT(got.hello.instance == UINT64_MAX && got.hello.pid == 4711);
+            CU_ASSERT(got.hello.home == 99);
             CU_ASSERT_FATAL(got.hello.function_count == 2 && got.hello.tag_count == 1);
             CU_ASSERT(bytes_equal(got.hello.functions[1], S("media.publish")));
             CU_ASSERT(bytes_equal(got.hello.tags[0], S("gpu")));
@@ -271,6 +272,7 @@ static void round_trips(void)
             CU_ASSERT(got.values.items[1].size == 0 && got.values.items[2].size == 4);
         } else if (kind == BODY_HEARTBEAT) {
             CU_ASSERT(got.heartbeat.unacknowledged == 3 && got.heartbeat.cpu_us == 5);
+            CU_ASSERT(got.heartbeat.draining);
         } else if (kind == BODY_ACK) {
             CU_ASSERT(got.upto == 1ull << 33);
         } else if (kind == BODY_LOG) {

@@ -22,6 +22,9 @@ static void print_help(const struct verb *verb)
         printf("\n%s", verb->help);
     fputs("\nEverywhere:\n"
           "  --dir DIR   the supervisor's directory (default: $SYNK_DIR, else the user's)\n"
+          "  --connect tcp://IP:PORT,…\n"
+          "              a supervisor that listens there, and its standbys (default:\n"
+          "              $SYNK_CONNECT)\n"
           "  --json      print JSON\n",
           stdout);
 }

@@ -84,6 +84,9 @@ int exit_of_run(struct synk_bytes status);
 /* Requests --------------------------------------------------------------------------------------
  */
 
+/* Whether the supervisor is found by addresses, on this machine or another, and not by a directory
+ * of this one. */
+bool cli_is_remote(const struct cli *cli);
 /* Opens a client that expects a supervisor to be there. */
 int cli_open(const struct cli *cli, struct synk_client **ret_client);
 /* A blocking request. The body is consumed; free the reply with synk_document_free. */

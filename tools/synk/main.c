@@ -16,18 +16,19 @@ const struct verb *const verbs[] = {
     &verb_top,    &verb_logs,       &verb_events,   &verb_explain,  &verb_plan,      &verb_graph,
     &verb_pool,   &verb_stats,      &verb_backup,   &verb_import,   &verb_set,       &verb_reset,
     &verb_enable, &verb_disable,    &verb_release,  &verb_snapshot, &verb_milestone, &verb_tick,
-    &verb_scan,   &verb_completion, &verb_prune,    NULL,
+    &verb_scan,   &verb_completion, &verb_prune,    &verb_drain,    NULL,
 };
 
 static void print_help(FILE *out)
 {
-    fputs("usage: synk [--dir DIR] [--json] VERB [ARGUMENT…]\n\n"
+    fputs("usage: synk [--dir DIR | --connect ADDRESS,…] [--json] VERB [ARGUMENT…]\n\n"
           "Runs multi-step jobs on your own machines and does not lose them.\n\n",
           out);
     for (size_t i = 0; verbs[i]; i++)
         fprintf(out, "  %-10s  %s\n", verbs[i]->name, verbs[i]->summary);
-    fputs("\n'synk VERB --help' tells more. Without --dir, $SYNK_DIR or the user's directory is "
-          "used.\n"
+    fputs("\n'synk VERB --help' tells more. Without --dir and --connect, $SYNK_CONNECT, $SYNK_DIR "
+          "or the\n"
+          "user's directory is used.\n"
           "Exit status: 0 done and successful; 1 the work failed; 2 wrong usage or an invalid\n"
           "definition; 3 no supervisor; 4 refused (unknown ids included); 130 left by Ctrl-C.\n",
           out);
@@ -71,6 +72,10 @@ static int take_globals(struct cli *cli, int argc, char **argv, int *index)
             cli->directory = argv[++*index];
         else if (strncmp(word, "--dir=", 6) == 0)
             cli->directory = word + 6;
+        else if (strcmp(word, "--connect") == 0 && *index + 1 < argc)
+            cli->connect = argv[++*index];
+        else if (strncmp(word, "--connect=", 10) == 0)
+            cli->connect = word + 10;
         else
             return fail(EXIT_USAGE, "unknown option '%s': see 'synk --help'", word);
     }

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "proto/definition_file.h"
 #include "proto/zone.h"
@@ -83,10 +84,22 @@ static void tell_notice(void *context, const char *text)
             text);
 }
 
+bool cli_is_remote(const struct cli *cli)
+{
+    const char *environment = getenv("SYNK_CONNECT");
+    return cli->connect || (!cli->directory && environment && environment[0]);
+}
+
 int cli_open(const struct cli *cli, struct synk_client **ret_client)
 {
+    if (cli->connect && cli->directory)
+        return fail(EXIT_USAGE, "--connect and --dir: which of the two?");
     struct synk_client_options options = {
-        .directory = cli->directory, .fail_fast = true, .notice = tell_notice};
+        .directory = cli->directory,
+        .connect = cli->connect,
+        .fail_fast = true,
+        .notice = tell_notice,
+    };
     struct synk_error error;
     if (synk_client_open(&options, ret_client, &error) == SYNK_OK)
         return EXIT_DONE;

@@ -92,6 +92,10 @@ static void build_arguments(const struct start_options *options, int ready_fd,
     }
     for (size_t i = 0; options->plugin_dirs && i < options->plugin_dirs->count; i++)
         add_absolute(arguments, "--plugin-dir", "", options->plugin_dirs->items[i]);
+    if (options->listen)
+        add_option(arguments, "--listen", options->listen);
+    if (options->insecure)
+        add(arguments, "--insecure");
     if (options->keep_runs)
         add_option(arguments, "--keep-runs", options->keep_runs);
     if (options->keep_events)

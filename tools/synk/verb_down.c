@@ -56,6 +56,16 @@ static int ask(struct synk_client *client, const struct directory *directory, in
     return pid > 0 && !process_await(pid) ? EXIT_INTERRUPTED : EXIT_DONE;
 }
 
+/* Of a supervisor on another machine there is no lock to watch: it answers when nothing is left to
+ * do, or its connection ends. */
+static int ask_remote(struct synk_client *client, int64_t grace_ms, bool keep_hosts)
+{
+    struct synk_error error;
+    enum synk_status status =
+        synk_shutdown(client, grace_ms < 0 ? 30000 : grace_ms, keep_hosts, &error);
+    return status ? fail_error(&error) : EXIT_DONE;
+}
+
 static int await_host(const struct directory *directory)
 {
     char path[DIRECTORY_PATH_BYTES];
@@ -83,14 +93,18 @@ static int run(struct cli *cli, int argc, char **argv)
         return EXIT_USAGE;
     if (grace_s > INT32_MAX)
         return fail(EXIT_USAGE, "--grace %lld: that is too long", (long long)grace_s);
-    if (directory_resolve(cli->directory, &directory, &error) != SYNK_OK)
+    bool is_remote = cli_is_remote(cli);
+    int64_t grace_ms = grace_s < 0 ? -1 : grace_s * 1000;
+    if (!is_remote && directory_resolve(cli->directory, &directory, &error) != SYNK_OK)
         return fail_error(&error);
-    signals_catch();
+    if (!is_remote)
+        signals_catch();
     int code = cli_open(cli, &client);
     if (!code)
-        code = ask(client, &directory, grace_s < 0 ? -1 : grace_s * 1000, keep_hosts);
+        code = is_remote ? ask_remote(client, grace_ms, keep_hosts)
+                         : ask(client, &directory, grace_ms, keep_hosts);
     synk_client_close(client);
-    if (!code && !keep_hosts)
+    if (!code && !is_remote && !keep_hosts)
         code = await_host(&directory);
     return code;
 }

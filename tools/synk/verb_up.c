@@ -38,7 +38,7 @@ static int apply_to_running(const struct cli *cli, const struct start_options *o
                             char **files, int count)
 {
     int64_t pid = 0;
-    bool has_settings = options->state || options->slots >= 0 || options->plugin_dirs->count ||
+    bool has_settings = options->state || options->listen || options->slots >= 0 || options->plugin_dirs->count ||
                         options->keep_runs || options->keep_events || options->keep_logs ||
                         options->watch_interval || options->idle_threshold ||
                         options->stats_interval || options->auto_unpause ||
@@ -131,6 +131,8 @@ static int run(struct cli *cli, int argc, char **argv)
     const struct option table[] = {
         {"state", OPTION_TEXT, &options.state},
         {"slots", OPTION_NUMBER, &options.slots},
+        {"listen", OPTION_TEXT, &options.listen},
+        {"insecure", OPTION_FLAG, &options.insecure},
         {"plugin-dir", OPTION_LIST, &plugin_dirs},
         {"keep-runs", OPTION_TEXT, &options.keep_runs},
         {"keep-events", OPTION_TEXT, &options.keep_events},
@@ -149,6 +151,11 @@ static int run(struct cli *cli, int argc, char **argv)
     int count = args_parse(cli, argc, argv, table, 0, INT32_MAX), code = EXIT_USAGE;
     if (count < 0)
         goto out;
+    if (cli->connect) {
+        code = fail(EXIT_USAGE, "up starts a supervisor on this machine: --connect is for clients, "
+                                "and --listen for an address of its own");
+        goto out;
+    }
     for (int i = 0; i < count; i++)
         if (text_is(bytes_str(argv[i]), "-")) {
             code = fail(EXIT_USAGE, "up takes files; `synk apply -` takes standard input");
@@ -156,11 +163,14 @@ static int run(struct cli *cli, int argc, char **argv)
         }
     if ((code = load_files(argv, count, &set)) || (code = plugin_dirs_check(&plugin_dirs)))
         goto out;
-    if (directory_resolve(cli->directory, &directory, &error) != SYNK_OK)
+    if (directory_resolve(cli->directory, &directory, &error) != SYNK_OK) {
         code = fail_error(&error);
-    else
+    } else {
+        /* The one that is started here is meant, whatever SYNK_CONNECT says. */
+        cli->directory = directory.run;
         code = start(cli, &options, argv, count,
                      options.slots != 0 && (plugin_dirs.count || hosts_matter(&set)));
+    }
 out:
     definition_set_fini(&set);
     free(plugin_dirs.items);
@@ -170,10 +180,17 @@ out:
 const struct verb verb_up = {
     .name = "up",
     .arguments = "[--state URI] [--slots N] [--plugin-dir DIR] [--keep-runs KEEP]\n"
+                 "               [--listen ADDRESS] [--insecure]\n"
                  "               [--no-schedule] [--detach] [FILE…]",
     .summary = "Start a supervisor and apply definition files",
     .help = "  --state URI       sqlite:PATH (default: state.db in the directory) or memory:\n"
-            "  --slots N         tasks that this machine runs at a time; default: its processors\n"
+            "  --slots N         tasks that this machine runs at a time; default: its processors;\n"
+            "                    0 starts no local worker host\n"
+            "  --listen tcp://IP:PORT\n"
+            "                    take clients and worker hosts of other machines, too: PORT is for\n"
+            "                    clients, the next two for hosts and subscribers\n"
+            "  --insecure        let --listen go beyond this machine, though whoever reaches the\n"
+            "                    ports may run commands as this user\n"
             "  --plugin-dir DIR  load worker plugins from DIR; may be repeated\n"
             "  --keep-runs KEEP, --keep-events KEEP, --keep-logs KEEP\n"
             "                    how long or how many of them are kept: 30d, 10000 (of logs,\n"

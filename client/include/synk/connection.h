@@ -43,10 +43,12 @@ SYNK_API const char *synk_version(void);
 SYNK_API unsigned synk_abi_version(void);
 
 struct synk_client_options {
-    /* The supervisor's directory; NULL = $SYNK_DIR, else the user's default. */
+    /* The supervisor's directory; NULL = $SYNK_CONNECT, else $SYNK_DIR, else the user's default. */
     const char *directory;
     /* How long a blocking call may take, ms; 0 = as long as it takes. A call that finds no
-     * supervisor alive in the directory fails with SYNK_UNAVAILABLE at once where fail_fast is set.
+     * supervisor alive in the directory fails with SYNK_UNAVAILABLE at once where fail_fast is set;
+     * by addresses, where all refuse the connection, or none has answered for five seconds (fifteen
+     * once one did: a standby needs time to take over).
      */
     int64_t timeout_ms;
     bool fail_fast;
@@ -55,7 +57,11 @@ struct synk_client_options {
      * The requests are kept, and answered when it has. May be NULL. */
     void (*notice)(void *context, const char *text);
     void *notice_context;
-    uint64_t reserved[4]; /* zero; new fields come out of it */
+    /* Of a supervisor on another machine: "tcp://IP:PORT" as its --listen has it; of a leader and
+     * its standbys all of them, with commas between: the one that leads is found, and followed.
+     * NULL = as `directory` says; both is SYNK_INVALID. */
+    const char *connect;
+    uint64_t reserved[3]; /* zero; new fields come out of it */
 };
 
 /* Opens a client; connects in the background. Fails with SYNK_UNAVAILABLE where no supervisor runs
@@ -76,7 +82,7 @@ SYNK_API enum synk_status synk_client_wait(struct synk_client *client, int timeo
 /* Makes the fd readable once, so that a loop on it and synk_client_wait come back. May be called
  * from any thread and from signal handlers; takes no lock. */
 SYNK_API void synk_client_wake(struct synk_client *client);
-/* The directory that is used: for messages. */
+/* The directory that is used, or the addresses: for messages. */
 SYNK_API const char *synk_client_directory(const struct synk_client *client);
 
 /* A reply: `body` is a map as PROTOCOL.md describes, valid during the call; NULL when status is not

@@ -23,6 +23,10 @@ SYNK_API enum synk_status synk_stats(struct synk_client *client, struct synk_doc
  * that get nowhere (stuck), and what it did (unpaused, released). */
 SYNK_API enum synk_status synk_scan(struct synk_client *client, struct synk_document **ret_body,
                                     struct synk_error *error);
+/* A worker host gets no more work, or, with undo, work again. What runs there finishes; what it has
+ * not begun goes elsewhere. ret_body: {host, state, running}; may be NULL. */
+SYNK_API enum synk_status synk_drain(struct synk_client *client, const char *host, bool undo,
+                                     struct synk_document **ret_body, struct synk_error *error);
 /* Writes a copy of the state to a file of the supervisor's machine, while it works on. ret_bytes
  * may be NULL. */
 SYNK_API enum synk_status synk_backup(struct synk_client *client, const char *path,
