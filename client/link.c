@@ -73,14 +73,15 @@ enum synk_status link_watch(struct synk_client *client, void *socket, struct syn
 /* ZeroMQ closes the descriptor when it gets to it; until then it must not wake anybody. */
 static void close_watched(struct synk_client *client, void **socket)
 {
-    int fd;
+    void *closing = *socket;
+    int fd = -1;
     size_t size = sizeof(fd);
-    if (!*socket)
+    if (!closing)
         return;
-    if (zmq_getsockopt(*socket, ZMQ_FD, &fd, &size) == 0)
-        epoll_ctl(client->fd, EPOLL_CTL_DEL, fd, NULL);
-    zmq_close(*socket);
     *socket = NULL;
+    if (zmq_getsockopt(closing, ZMQ_FD, &fd, &size) == 0)
+        epoll_ctl(client->fd, EPOLL_CTL_DEL, fd, NULL);
+    zmq_close(closing);
 }
 
 static enum synk_status open_sockets(struct synk_client *client, const char *address,
