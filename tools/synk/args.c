@@ -15,18 +15,19 @@ static int usage(const struct cli *cli, const char *problem, const char *word)
     return -1;
 }
 
+const char args_everywhere[] =
+    "  --dir DIR       the supervisor's directory (default: $SYNK_DIR, else the user's)\n"
+    "  --connect ADDRESS,…\n"
+    "                  a supervisor that listens at tcp://IP:PORT, and its standbys\n"
+    "                  (default: $SYNK_CONNECT)\n"
+    "  --json          print JSON\n";
+
 static void print_help(const struct verb *verb)
 {
     printf("usage: synk %s %s\n\n%s.\n", verb->name, verb->arguments, verb->summary);
     if (verb->help[0])
         printf("\n%s", verb->help);
-    fputs("\nEverywhere:\n"
-          "  --dir DIR   the supervisor's directory (default: $SYNK_DIR, else the user's)\n"
-          "  --connect tcp://IP:PORT,…\n"
-          "              a supervisor that listens there, and its standbys (default:\n"
-          "              $SYNK_CONNECT)\n"
-          "  --json      print JSON\n",
-          stdout);
+    printf("\nEverywhere:\n%s", args_everywhere);
 }
 
 static void add_items(struct text_list *list, char *text)

@@ -62,6 +62,8 @@ struct option {
  * after telling what is wrong. --help prints and ends the program. */
 int args_parse(struct cli *cli, int argc, char **argv, const struct option *options, int min,
                int max);
+/* The options that every verb has, as its help tells them. */
+extern const char args_everywhere[];
 /* "2h" (ago), "2026-01-31", "2026-01-31T12:00", or milliseconds since the epoch, to the latter. */
 bool args_time(const char *text, int64_t *ret_ms);
 /* "90s", "10m" of an option `name`, to milliseconds; an exit status. NULL leaves *ret_ms. */

@@ -57,7 +57,8 @@ void completion_options(const struct verb *verb, bool valued, struct buf *out)
     struct buf list = {0};
     add_options(verb->arguments, valued, &list);
     add_options(verb->help, valued, &list);
-    add_options(valued ? "--dir DIR" : "--dir --json --help", valued, &list);
+    add_options(args_everywhere, valued, &list);
+    add_options("--help", valued, &list);
     buf_append(out, list.data, list.size);
     buf_fini(&list);
 }

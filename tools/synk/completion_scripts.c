@@ -47,18 +47,19 @@
     "}\n"                                                                                          \
     "# What may stand behind the words given: sets choices and files.\n"                           \
     "_synk_choose() {\n"                                                                           \
-    "  local verb='' first='' word previous='' options='' valued='--dir' arguments=''\n"           \
+    "  local verb='' first='' word previous='' options='' valued='--dir --connect' arguments=''\n" \
     "  local position=0 argument='' current=$1\n"                                                  \
     "  shift\n"                                                                                    \
     "  directory=() choices='' files=''\n"                                                         \
     "  for word in \"$@\"; do\n"                                                                   \
     "    if [[ -n $previous ]]; then\n"                                                            \
-    "      [[ $previous == --dir ]] && directory=(--dir \"$word\")\n"                              \
+    "      [[ $previous == --dir || $previous == --connect ]] &&\n"                                \
+    "        directory+=(\"$previous\" \"$word\")\n"                                               \
     "      previous=''\n"                                                                          \
     "    elif [[ \" $valued \" == *\" $word \"* ]]; then\n"                                        \
     "      previous=$word\n"                                                                       \
-    "    elif [[ $word == --dir=* ]]; then\n"                                                      \
-    "      directory=(\"$word\")\n"                                                                \
+    "    elif [[ $word == --dir=* || $word == --connect=* ]]; then\n"                              \
+    "      directory+=(\"$word\")\n"                                                               \
     "    elif [[ $word == -* ]]; then\n"                                                           \
     "      :\n"                                                                                    \
     "    elif [[ -z $verb ]]; then\n"                                                              \
@@ -74,7 +75,7 @@
     "  elif [[ $current == --*=* ]]; then\n"                                                       \
     "    _synk_value \"${current%%=*}\"\n"                                                         \
     "  elif [[ -z $verb && $current == -* ]]; then\n"                                              \
-    "    choices=$'--dir\\n--json\\n--help\\n--version'\n"                                         \
+    "    choices=$'--dir\\n--connect\\n--json\\n--help\\n--version'\n"                             \
     "  elif [[ -z $verb ]]; then\n"                                                                \
     "    choices=${_synk_verbs// /$'\\n'}\n"                                                       \
     "  elif [[ $current == -* ]]; then\n"                                                          \
