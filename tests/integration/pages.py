@@ -124,21 +124,25 @@ def matches(expected, actual, vary):
         matches(expected[1:], actual[1:], vary)
 
 
+def holds(step):
+    """Whether a command printed what the page says."""
+    return matches(step.said.rstrip("\n").splitlines(), step.output.rstrip("\n").splitlines(), step.vary)
+
+
 def differences(found):
     """A text for each command whose output is not what the page says."""
     for step in found:
-        said, output = step.said.rstrip("\n").splitlines(), step.output.rstrip("\n").splitlines()
         if not step.shown:
             if "[exit status" in step.output:
                 yield f"$ {step.command}\n{step.output}"
-        elif not matches(said, output, step.vary):
+        elif not holds(step):
             yield f"$ {step.command}\n--- the page\n{step.said}--- printed\n{step.output}"
 
 
 def write(path, found, text):
-    """Puts what was printed into the page; a command whose output the page cuts with "…" stays as it is."""
+    """Puts what was printed into the page where it says otherwise; what it cuts with "…" stays as it is."""
     for step in sorted((step for step in found if step.shown), key=lambda step: -step.start):
-        if "…" not in step.said.splitlines():
+        if "…" not in step.said.splitlines() and not holds(step):
             text = text[:step.start] + step.output + text[step.end:]
     with open(path, "w") as page:
         page.write(text)

@@ -147,7 +147,8 @@ class Install(SynkTest):
         self.run_checked("cmake", "--install", os.path.dirname(BIN), "--prefix", prefix)
         for name in ("bin/synk", "bin/synkd", "bin/synk-worker-host", "include/synk/client.h",
                      "include/synk/connection.h", "include/synk/worker.h", "share/man/man1/synk.1",
-                     "share/doc/synk/PROTOCOL.md"):
+                     "share/man/man5/synk-definition.5", "share/doc/synk/PROTOCOL.md",
+                     "share/bash-completion/completions/synk", "share/zsh/site-functions/_synk"):
             self.assertTrue(os.path.exists(os.path.join(prefix, name)), name)
         self.run_checked(os.path.join(prefix, "bin/synk"), "--version")
         config = subprocess.run(["find", prefix, "-name", "*.pc"], capture_output=True, text=True)
