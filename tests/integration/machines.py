@@ -25,7 +25,7 @@ class Machine:
         self.network, self.name = network, name
         self.space = f"{network.prefix}-{name}"
         self.cable = f"v{number}-{os.getpid() % 100000}"
-        self.address = f"10.77.{number}.2"
+        self.address = f"10.0.{number}.2"
         ip("netns", "add", self.space)
         network.spaces.append(self.space)
         near = ["-n", self.space]
@@ -35,9 +35,9 @@ class Machine:
         ip(*near, "address", "add", f"{self.address}/24", "dev", "eth0")
         ip(*near, "link", "set", "lo", "up")
         ip(*near, "link", "set", "eth0", "up")
-        ip(*middle, "address", "add", f"10.77.{number}.1/24", "dev", self.cable)
+        ip(*middle, "address", "add", f"10.0.{number}.1/24", "dev", self.cable)
         ip(*middle, "link", "set", self.cable, "up")
-        ip(*near, "route", "add", "default", "via", f"10.77.{number}.1")
+        ip(*near, "route", "add", "default", "via", f"10.0.{number}.1")
 
     def pull_cable(self):
         ip("-n", self.network.middle, "link", "set", self.cable, "down")

@@ -4,12 +4,14 @@
 import collections
 import json
 import os
+import re
 import signal
+import subprocess
 import time
 
 import harness
 from harness import SynkTest, wait_until
-from machines import Cluster
+from machines import Cluster, Network
 
 
 def executions(path):
@@ -179,6 +181,65 @@ class Machines(SynkTest):
         follower.send_signal(signal.SIGINT)
         follower.wait(harness.PATIENCE_S)
         self.end(cluster)
+
+
+class Deployment(SynkTest):
+    """docs/deployment.md, each command on the machine that it is for."""
+
+    BLOCKS = re.compile(r"<!-- on: (\w+)(, background)? -->\n```console\n(.*?)```"
+                        r"|```yaml\n# (\S+)\n(.*?)```", re.S)
+
+    def setUp(self):
+        super().setUp()
+        self.network = Network(self)
+        self.background = {}
+
+    def home(self, name):
+        path = self.path(name)
+        os.makedirs(path, exist_ok=True)
+        return path
+
+    def run_on(self, name, script, background):
+        machine = self.network.machines[name]
+        # Everybody has a directory, as every machine has; a desk is told nothing else.
+        environment = dict(os.environ, PATH=f"{harness.BIN}:{os.environ['PATH']}",
+                           SYNK_DIR=os.path.join(self.home(name), "synk"))
+        words = ["ip", "netns", "exec", machine.space, "bash", "-ec", script]
+        if background:
+            with open(self.path(f"{name}.log"), "ab") as log:
+                self.background[name] = subprocess.Popen(
+                    words[:-2] + ["-c", f"exec {script}"], env=environment, cwd=self.home(name),
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            wait_until(lambda: "event=started" in self.read(f"{name}.log"), f"{name} has started")
+            return
+        done = subprocess.run(words, env=environment, cwd=self.home(name), text=True, timeout=120,
+                              stdin=subprocess.DEVNULL, capture_output=True)
+        self.assertEqual(done.returncode, 0, f"{name}: {script}\n{done.stdout}\n{done.stderr}")
+
+    def test_every_command_of_the_page(self):
+        with open(os.path.join(harness.SOURCE, "docs/deployment.md")) as f:
+            page = f.read()
+        for name in ("center", "render1", "render2", "desk", "single"):
+            self.assertEqual(self.network.machine(name).name, name)
+        ran, script = collections.Counter(), {}
+        for on, background, body, file, content in self.BLOCKS.findall(page):
+            if file:
+                for name in ("desk", "single"):
+                    with open(os.path.join(self.home(name), file), "w") as f:
+                        f.write(content)
+                continue
+            commands = re.findall(r"^\$ (.*)$", body, re.M)
+            # What a block exports is there in the next ones of that machine.
+            exports = script.setdefault(on, [])
+            exports += [command for command in commands if command.startswith("export ")]
+            self.run_on(on, "\n".join([*exports, *commands]), background)
+            ran[on] += len(commands)
+        self.assertEqual(self.background["render2"].wait(harness.PATIENCE_S), 0)
+        self.assertIsNone(self.background["render1"].poll())
+        self.background["render1"].terminate()
+        self.assertEqual(self.background["render1"].wait(harness.PATIENCE_S), 0)
+        self.assertEqual(set(ran), set(self.network.machines))
+        print(f"{sum(ran.values())} commands on {len(ran)} machines")
 
 
 if __name__ == "__main__":
