@@ -5,7 +5,8 @@
  * A result counts for the current attempt only: the task is at that host and (epoch, attempt) are
  * equal. One exception: a task that was recovered as ready or waiting for its retry, of which an
  * attempt newer than all recorded ones is told, was dispatched by an earlier life of the
- * supervisor; the attempt is taken as current. Everything else is acknowledged and not applied.
+ * supervisor; the attempt is taken as current: where the sync names it, or its result comes. (Its
+ * milestones are told, and change nothing.) Everything else is acknowledged and not applied.
  */
 #include "supervisor/core/reports.h"
 
@@ -157,6 +158,15 @@ static void stale(struct engine *engine, const struct host *host, struct run *ru
                        });
 }
 
+static void tell_milestone(struct engine *engine, struct host *host, struct run *run,
+                           const struct msg_report *report)
+{
+    char number[16];
+    host->unsaved = true;
+    milestone_emit(engine, run->unit, run, task_worker_name(run, report->id.task, number),
+                   report->name, report->payload);
+}
+
 /* The run whose task's current attempt the report is about. NULL: it is not applied, and counted as
  * what it is. */
 static struct run *run_of_report(struct engine *engine, struct host *host,
@@ -174,7 +184,13 @@ static struct run *run_of_report(struct engine *engine, struct host *host,
     }
     struct task *task = &run->tasks[report->id.task];
     if (is_unrecorded(run, task, report->id)) {
-        adopt(engine, run, host, &report->id, report->kind == REPORT_MILESTONE, 0);
+        /* Of an attempt that the sync did not name: it has ended. Its result follows, or died with
+         * an earlier instance of the host; a milestone alone must not make it go on here. */
+        if (report->kind == REPORT_MILESTONE) {
+            tell_milestone(engine, host, run, report);
+            return NULL;
+        }
+        adopt(engine, run, host, &report->id, false, 0);
         return run;
     }
     if (is_current(task, host, report->id))

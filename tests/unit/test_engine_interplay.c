@@ -1,0 +1,55 @@
+/* Features that meet: pauses and definitions that change, delays and restarts, cancels and run
+ * modes, pages of what moves. */
+#include "tests/support/engine_fixture.h"
+
+#define HAS(asked, part) CU_ASSERT_TRUE(fixture_reply_has(&f, asked, part))
+
+static const char two_workers[] =
+    "{\"processes\":[{\"id\":\"p\",\"runMode\":\"parallel\",\"workers\":["
+    "{\"id\":\"a\",\"run\":\"t.ok\"},{\"id\":\"b\",\"run\":\"t.ok\"}]}]}";
+
+/* A host died behind a milestone; what it had spooled comes after a restart here. */
+static void a_milestone_of_what_is_gone_starts_nothing(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 1);
+    fixture_apply(&f, "{\"workers\":[{\"id\":\"s\",\"run\":\"t.ok\"}]}");
+    uint64_t run = fixture_start(&f, "{\"unit\":\"s\"}");
+    CU_ASSERT_EQUAL_FATAL(f.task_count, 1);
+    struct attempt_id id = f.tasks[0].id;
+    fixture_crash(&f);
+    fixture_forget_tasks(&f);
+    fixture_hello(&f, 1, "h", 2, 1);
+    fixture_sync(&f, 1, NULL, 0);
+    struct msg_report report = {.kind = REPORT_MILESTONE,
+                                .id = id,
+                                .name = bytes_str("half-way"),
+                                .payload = bytes_str("\xc0"),
+                                .at = f.wall};
+    struct buf item = {0}, body = {0};
+    msg_report_encode(&report, &item);
+    msg_reports_wrap(buf_bytes(&item), 1, &body);
+    fixture_host_send(&f, 1, MSG_REPORT, 1, &body);
+    buf_fini(&item);
+    fixture_beat(&f, 1);
+    CU_ASSERT_EQUAL(fixture_count_events(&f, "half-way"), 1);
+    CU_ASSERT_EQUAL_FATAL(f.task_count, 1);
+    f.report_sequence[1] = 1;
+    fixture_report(&f, &f.tasks[0], OUTCOME_SUCCEEDED, "1", NULL);
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, run), "succeeded");
+    fixture_fini(&f);
+}
+
+int main(int argc, char **argv)
+{
+#define CASE(name)                                                                                 \
+    {                                                                                              \
+#name, name                                                                                \
+    }
+    static const struct unit_case cases[] = {
+        CASE(a_milestone_of_what_is_gone_starts_nothing),
+        {NULL, NULL},
+    };
+    return unit_main(argc, argv, "engine-interplay", cases);
+}
