@@ -192,6 +192,19 @@ void version_unref(struct version *version)
     version_free(version);
 }
 
+/* A worker's pause is a record of its own, PROCESS/WORKER. */
+static void save_worker_pause(struct engine *engine, const struct unit *unit, const char *worker,
+                              bool paused)
+{
+    char id[2 * LIMIT_ID_BYTES + 2];
+    snprintf(id, sizeof(id), "%s/%s", unit->id_text, worker);
+    struct record *record = batch_add(&engine->effects->batch, RECORD_UNIT);
+    record->remove = !paused;
+    record->unit.id = keep_bytes(engine, bytes_str(id));
+    record->unit.enabled = true;
+    record->unit.paused = paused;
+}
+
 /* Holds its runs back, or lets them go on and start. */
 static void heed_pause(struct engine *engine, struct unit *unit)
 {
@@ -288,6 +301,16 @@ void unit_set_enabled(struct engine *engine, struct unit *unit, bool enabled)
     unit_touch(engine, unit);
 }
 
+/* A unit of this id that comes later is another one. */
+static void forget_worker_pauses(struct engine *engine, struct unit *unit)
+{
+    for (size_t i = 0; i < unit->paused_worker_count; i++) {
+        save_worker_pause(engine, unit, unit->paused_workers[i], false);
+        free(unit->paused_workers[i]);
+    }
+    unit->paused_worker_count = 0;
+}
+
 void unit_release(struct engine *engine, struct unit *unit)
 {
     engine->milestone_units -= unit->current->definition->unit->run_on_milestone != NULL;
@@ -302,6 +325,7 @@ void unit_release(struct engine *engine, struct unit *unit)
     unit->stale_told = false;
     unit->status = UNIT_IDLE;
     unit->paused = false;
+    forget_worker_pauses(engine, unit);
     overlay_fini(&unit->overlay);
     unit_touch(engine, unit);
     heed_pause(engine, unit);
@@ -373,13 +397,7 @@ bool unit_set_worker_paused(struct engine *engine, struct unit *unit, struct syn
         unit->paused_worker_count--;
     }
     if (engine->effects) {
-        char id[2 * LIMIT_ID_BYTES + 2];
-        snprintf(id, sizeof(id), "%s/%s", unit->id_text, text);
-        struct record *record = batch_add(&engine->effects->batch, RECORD_UNIT);
-        record->remove = !paused;
-        record->unit.id = keep_bytes(engine, bytes_str(id));
-        record->unit.enabled = true;
-        record->unit.paused = paused;
+        save_worker_pause(engine, unit, text, paused);
         unit_requeue_worker(engine, unit, text);
         if (!paused)
             milestone_worker(engine, unit, text, "unpaused");

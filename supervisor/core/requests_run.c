@@ -327,14 +327,50 @@ void request_cancel(struct engine *engine, struct request *request)
     reply_close(engine, request);
 }
 
-static void pause_worker_or_unit(struct engine *engine, struct unit *unit, uint32_t worker,
-                                 bool pause)
+/* Whom `ids` names: a unit, or a worker of a process. */
+struct pausable {
+    struct unit *unit;
+    struct synk_bytes worker; /* empty = the unit */
+};
+
+/* A paused worker that the definition in force does not have any more: runs in progress may still
+ * wait for it. */
+static bool find_left_over(struct engine *engine, struct synk_bytes text, struct pausable *ret)
 {
-    if (worker == NONE)
-        unit_set_paused(engine, unit, pause);
+    const char *slash = text.size ? memchr(text.data, '/', text.size) : NULL;
+    if (!slash)
+        return false;
+    size_t at = (size_t)(slash - (const char *)text.data);
+    struct unit *unit = unit_find(engine, bytes_of(text.data, at));
+    const char *worker = arena_strndup(&engine->scratch, slash + 1, text.size - at - 1);
+    if (!unit || !unit_worker_is_paused(unit, worker))
+        return false;
+    *ret = (struct pausable){unit, bytes_str(worker)};
+    return true;
+}
+
+static enum synk_status find_pausable(struct engine *engine, struct synk_bytes text, bool pause,
+                                      struct pausable *ret, struct synk_error *error)
+{
+    struct unit *unit;
+    uint32_t worker;
+    if (!pause && find_left_over(engine, text, ret))
+        return SYNK_OK;
+    enum synk_status status = unit_resolve(engine, text, &unit, &worker, error);
+    if (status)
+        return status;
+    *ret = (struct pausable){.unit = unit};
+    if (worker != NONE)
+        ret->worker = bytes_str(unit->current->definition->workers[worker].id);
+    return SYNK_OK;
+}
+
+static void set_paused(struct engine *engine, const struct pausable *what, bool pause)
+{
+    if (what->worker.size)
+        unit_set_worker_paused(engine, what->unit, what->worker, pause);
     else
-        unit_set_worker_paused(engine, unit,
-                               bytes_str(unit->current->definition->workers[worker].id), pause);
+        unit_set_paused(engine, what->unit, pause);
 }
 
 /* An unfinished submission to the pool, by name or label. */
@@ -380,8 +416,7 @@ void request_pause(struct engine *engine, struct request *request)
     const struct synk_value *ids = synk_value_get(request->body, "ids");
     bool all = synk_value_bool(synk_value_get(request->body, "all"), false);
     struct synk_error error = {0};
-    struct unit *unit;
-    uint32_t worker;
+    struct pausable what;
     const struct synk_value *runs = synk_value_get(request->body, "runs");
     if (!all && synk_value_kind(ids) != SYNK_ARRAY && synk_value_kind(runs) != SYNK_ARRAY) {
         request_fail(engine, request, SYNK_INVALID, 0,
@@ -396,7 +431,7 @@ void request_pause(struct engine *engine, struct request *request)
         }
     }
     for (size_t i = 0; !all && i < synk_value_count(ids); i++)
-        if (unit_resolve(engine, synk_value_bytes(synk_value_at(ids, i)), &unit, &worker, &error)) {
+        if (find_pausable(engine, synk_value_bytes(synk_value_at(ids, i)), pause, &what, &error)) {
             request_error(engine, request, &error);
             return;
         }
@@ -405,10 +440,9 @@ void request_pause(struct engine *engine, struct request *request)
             if (engine->units[i]->current || engine->units[i] == engine->pool)
                 unit_set_paused(engine, engine->units[i], pause);
     } else {
-        for (size_t i = 0; i < synk_value_count(ids); i++) {
-            unit_resolve(engine, synk_value_bytes(synk_value_at(ids, i)), &unit, &worker, NULL);
-            pause_worker_or_unit(engine, unit, worker, pause);
-        }
+        for (size_t i = 0; i < synk_value_count(ids); i++)
+            if (!find_pausable(engine, synk_value_bytes(synk_value_at(ids, i)), pause, &what, NULL))
+                set_paused(engine, &what, pause);
     }
     for (size_t i = 0; i < synk_value_count(runs); i++) {
         struct run *run = NULL;

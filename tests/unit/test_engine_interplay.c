@@ -8,6 +8,44 @@ static const char two_workers[] =
     "{\"processes\":[{\"id\":\"p\",\"runMode\":\"parallel\",\"workers\":["
     "{\"id\":\"a\",\"run\":\"t.ok\"},{\"id\":\"b\",\"run\":\"t.ok\"}]}]}";
 
+/* A run in progress waits for its paused worker, which the file in force does not have any more. */
+static void a_paused_worker_that_left_the_file_can_be_resumed(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 8);
+    fixture_apply(&f, two_workers);
+    fixture_ask(&f, 1, MSG_PAUSE, "{\"ids\":[\"p/b\"]}");
+    uint64_t run = fixture_start(&f, "{\"unit\":\"p\"}");
+    fixture_apply(&f, "{\"processes\":[{\"id\":\"p\",\"workers\":[{\"id\":\"a\",\"run\":"
+                      "\"t.ok\"}]}]}");
+    CU_ASSERT_PTR_NULL(fixture_sent(&f, "b"));
+    HAS(fixture_ask(&f, 1, MSG_PAUSE, "{\"ids\":[\"p/b\"]}"), "there is no worker 'p/b'");
+    HAS(fixture_ask(&f, 1, MSG_RESUME, "{\"ids\":[\"p/b\"]}"), "\"units\":[\"p/b\"]");
+    CU_ASSERT_PTR_NOT_NULL(fixture_sent(&f, "b"));
+    HAS(fixture_ask(&f, 1, MSG_RESUME, "{\"ids\":[\"p/b\"]}"), "there is no worker 'p/b'");
+    CU_ASSERT_TRUE(fixture_end(&f, "a", OUTCOME_SUCCEEDED, "1"));
+    CU_ASSERT_TRUE(fixture_end(&f, "b", OUTCOME_SUCCEEDED, "1"));
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, run), "succeeded");
+    fixture_fini(&f);
+}
+
+static void what_was_released_comes_back_without_pauses(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_apply(&f, two_workers);
+    fixture_ask(&f, 1, MSG_PAUSE, "{\"ids\":[\"p/b\"]}");
+    HAS(fixture_ask(&f, 1, MSG_RELEASE, "{\"id\":\"p\"}"), "\"unit\":\"p\"");
+    CU_ASSERT_PTR_NULL(fixture_unit(&f, "p/b"));
+    fixture_crash(&f);
+    fixture_host(&f, 1, "h", 8);
+    fixture_apply(&f, two_workers);
+    fixture_start(&f, "{\"unit\":\"p\"}");
+    CU_ASSERT_PTR_NOT_NULL(fixture_sent(&f, "b"));
+    fixture_fini(&f);
+}
+
 /* A host died behind a milestone; what it had spooled comes after a restart here. */
 static void a_milestone_of_what_is_gone_starts_nothing(void)
 {
@@ -48,6 +86,8 @@ int main(int argc, char **argv)
 #name, name                                                                                \
     }
     static const struct unit_case cases[] = {
+        CASE(a_paused_worker_that_left_the_file_can_be_resumed),
+        CASE(what_was_released_comes_back_without_pauses),
         CASE(a_milestone_of_what_is_gone_starts_nothing),
         {NULL, NULL},
     };
