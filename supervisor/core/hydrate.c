@@ -177,7 +177,8 @@ static enum synk_status load_run(struct engine *engine, const struct run_record 
     run->created_at = record->created_at;
     run->started_at = record->started_at;
     run->ended_at = record->ended_at;
-    run->overlap = OVERLAP_QUEUE;
+    bool has_overlap = record->overlap && record->overlap <= OVERLAP_CANCEL;
+    run->overlap = has_overlap ? record->overlap : OVERLAP_QUEUE;
     run->not_before = record->not_before;
     run->start_due = run->status == RUN_QUEUED && run->not_before > 0; /* when: at the start */
     if (!record->spec.size)

@@ -78,6 +78,7 @@ struct run_record {
     struct synk_bytes error;
     int64_t created_at, started_at, ended_at;
     int64_t not_before; /* was to start no sooner; 0 = at once */
+    uint8_t overlap;    /* enum overlap: what it makes of earlier ones; 0 = it waits for them */
 };
 struct task_record {
     uint64_t run;

@@ -247,6 +247,7 @@ void run_save(struct engine *engine, const struct run *run)
         .name = keep_bytes(engine, run->name ? bytes_str(run->name) : (struct synk_bytes){0}),
         .paused = run->paused,
         .not_before = run->not_before,
+        .overlap = run->overlap == OVERLAP_QUEUE ? OVERLAP_DEFAULT : run->overlap,
         .task_count = run->task_count,
         .by = keep_bytes(engine, blob_bytes(run->by)),
         .params = keep_bytes(engine, blob_bytes(run->params)),

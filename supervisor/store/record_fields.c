@@ -7,6 +7,7 @@
 #include "supervisor/store/record_fields.h"
 
 #include "proto/check.h"
+#include "proto/definition.h"
 #include "proto/limits.h"
 #include "proto/msg.h"
 #include "proto/pack.h"
@@ -155,6 +156,7 @@ static const struct record_field run_fields[] = {
     BYTES(16, FIELD_TEXT, "name", run.name),
     FLAG(17, "paused", run.paused),
     INT64(18, "not_before", run.not_before),
+    NUMBER(19, FIELD_UINT8, "overlap", run.overlap, OVERLAP_CANCEL, "no such overlap"),
 };
 
 static const struct record_field task_fields[] = {

@@ -94,6 +94,8 @@ const char *const sqlite_migrations[] = {
     "ALTER TABLE runs ADD COLUMN paused INTEGER;",
     /* 7: runs that were asked for with a delay. */
     "ALTER TABLE runs ADD COLUMN not_before INTEGER;",
+    /* 8: what a run makes of those before it. */
+    "ALTER TABLE runs ADD COLUMN overlap INTEGER;",
 };
 const int sqlite_schema_version = sizeof(sqlite_migrations) / sizeof(*sqlite_migrations);
 

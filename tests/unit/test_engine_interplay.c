@@ -46,6 +46,28 @@ static void what_was_released_comes_back_without_pauses(void)
     fixture_fini(&f);
 }
 
+static void a_delayed_run_keeps_its_overlap_over_a_restart(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_apply(&f, "{\"workers\":[{\"id\":\"s\",\"run\":\"t.ok\"}]}");
+    uint64_t skips = fixture_start(&f, "{\"unit\":\"s\",\"delayMs\":5000,\"overlap\":\"skip\"}");
+    uint64_t first = fixture_start(&f, "{\"unit\":\"s\"}");
+    uint64_t allowed = fixture_start(&f, "{\"unit\":\"s\",\"delayMs\":8000,\"overlap\":\"allow\"}");
+    uint64_t cancels =
+        fixture_start(&f, "{\"unit\":\"s\",\"delayMs\":20000,\"overlap\":\"cancel\"}");
+    fixture_crash(&f);
+    fixture_pass(&f, 6000);
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, first), "running");
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, skips), "skipped");
+    fixture_pass(&f, 4000);
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, allowed), "running");
+    fixture_pass(&f, 20000);
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, first), "cancelled");
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, cancels), "running");
+    fixture_fini(&f);
+}
+
 /* A host died behind a milestone; what it had spooled comes after a restart here. */
 static void a_milestone_of_what_is_gone_starts_nothing(void)
 {
@@ -88,6 +110,7 @@ int main(int argc, char **argv)
     static const struct unit_case cases[] = {
         CASE(a_paused_worker_that_left_the_file_can_be_resumed),
         CASE(what_was_released_comes_back_without_pauses),
+        CASE(a_delayed_run_keeps_its_overlap_over_a_restart),
         CASE(a_milestone_of_what_is_gone_starts_nothing),
         {NULL, NULL},
     };
