@@ -99,14 +99,16 @@ static void skip_rest(struct engine *engine, struct run *run, const char *reason
 
 static void advance_in_turn(struct engine *engine, struct run *run, bool isolated)
 {
-    if (run->failures) {
-        skip_rest(engine, run, "an earlier worker failed, and the run stops at the first failure");
-        return;
-    }
     while (run->cursor < run->task_count) {
         const struct task *previous = run->cursor ? &run->tasks[run->cursor - 1] : NULL;
         if (previous && !task_state_is_final(previous->state))
             return;
+        /* Of those before the cursor: one behind it may have been cancelled alone. */
+        if (previous && previous->state != TASK_SUCCEEDED && previous->state != TASK_SKIPPED) {
+            skip_rest(engine, run,
+                      "an earlier worker failed, and the run stops at the first failure");
+            return;
+        }
         int64_t delay_ms = run->version->definition->process.isolation_delay_ms;
         if (isolated && delay_ms > 0 && previous && previous->state != TASK_SKIPPED &&
             !run->turn_timer) {
@@ -116,8 +118,6 @@ static void advance_in_turn(struct engine *engine, struct run *run, bool isolate
         }
         run->turn_timer = false;
         release(engine, run, run->cursor++);
-        if (run->failures)
-            return;
     }
 }
 

@@ -68,6 +68,29 @@ static void a_delayed_run_keeps_its_overlap_over_a_restart(void)
     fixture_fini(&f);
 }
 
+static void a_cancelled_worker_stops_only_those_after_it(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 1);
+    fixture_apply(&f, "{\"processes\":[{\"id\":\"p\",\"workers\":[{\"id\":\"a\",\"run\":\"t.ok\"},"
+                      "{\"id\":\"b\",\"run\":\"t.ok\"},{\"id\":\"c\",\"run\":\"t.ok\"},"
+                      "{\"id\":\"d\",\"run\":\"t.ok\"}]}]}");
+    uint64_t run = fixture_start(&f, "{\"unit\":\"p\"}");
+    HAS(fixture_ask(&f, 1, MSG_CANCEL, "{\"run\":\"p#1\",\"worker\":\"c\"}"),
+        "\"state\":\"cancelled\"");
+    CU_ASSERT_STRING_EQUAL(fixture_state(&f, run, "b"), "none");
+    fixture_crash(&f);
+    fixture_host(&f, 1, "h", 1);
+    CU_ASSERT_TRUE(fixture_end(&f, "a", OUTCOME_SUCCEEDED, "1"));
+    CU_ASSERT_TRUE(fixture_end(&f, "b", OUTCOME_SUCCEEDED, "1"));
+    CU_ASSERT_STRING_EQUAL(fixture_state(&f, run, "b"), "succeeded");
+    CU_ASSERT_STRING_EQUAL(fixture_state(&f, run, "c"), "cancelled");
+    CU_ASSERT_STRING_EQUAL(fixture_state(&f, run, "d"), "skipped");
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, run), "cancelled");
+    fixture_fini(&f);
+}
+
 /* A host died behind a milestone; what it had spooled comes after a restart here. */
 static void a_milestone_of_what_is_gone_starts_nothing(void)
 {
@@ -111,6 +134,7 @@ int main(int argc, char **argv)
         CASE(a_paused_worker_that_left_the_file_can_be_resumed),
         CASE(what_was_released_comes_back_without_pauses),
         CASE(a_delayed_run_keeps_its_overlap_over_a_restart),
+        CASE(a_cancelled_worker_stops_only_those_after_it),
         CASE(a_milestone_of_what_is_gone_starts_nothing),
         {NULL, NULL},
     };
