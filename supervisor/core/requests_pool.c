@@ -51,23 +51,33 @@ static void encode_submission(const struct engine *engine, const struct run *run
     pack_bool(out, engine->pool->paused || pool_is_held(engine, run));
 }
 
+/* The `most` oldest from `from` on. Those that were retried stand behind younger ones; the others
+ * are in order, and each is looked at once. */
+static size_t first_submissions(const struct engine *engine, uint64_t from, struct run **page,
+                                size_t most)
+{
+    size_t count = 0;
+    for (struct run *run = engine->pool->first_run; run; run = run->unit_next) {
+        if (run->id < from || (count == most && run->id > page[count - 1]->id))
+            continue;
+        size_t at = count < most ? count++ : count - 1;
+        for (; at && page[at - 1]->id > run->id; at--)
+            page[at] = page[at - 1];
+        page[at] = run;
+    }
+    return count;
+}
+
 void list_pool(struct engine *engine, struct request *request, uint32_t limit)
 {
     int64_t cursor = synk_value_int(synk_value_get(request->body, "cursor"), 0);
     struct buf items = {0};
-    uint64_t next = 0;
-    uint32_t count = 0;
-    for (struct run *run = engine->pool->first_run; run; run = run->unit_next) {
-        if (cursor > 0 && run->id < (uint64_t)cursor)
-            continue;
-        if (count == limit || items.size > LIMIT_BATCH_BYTES) {
-            next = run->id;
-            break;
-        }
-        encode_submission(engine, run, &items);
-        count++;
-    }
-    reply_items(engine, request, count, &items, next);
+    struct run **page = arena_alloc(&engine->scratch, ((size_t)limit + 1) * sizeof(struct run *));
+    size_t found = first_submissions(engine, cursor > 0 ? (uint64_t)cursor : 0, page, limit + 1u);
+    size_t count = 0;
+    for (; count < found && count < limit && items.size <= LIMIT_BATCH_BYTES; count++)
+        encode_submission(engine, page[count], &items);
+    reply_items(engine, request, count, &items, count < found ? page[count]->id : 0);
 }
 
 void list_limits(struct engine *engine, struct request *request)

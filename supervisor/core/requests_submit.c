@@ -194,6 +194,10 @@ static enum synk_status check_untouched(const struct engine *engine, const struc
     if (name->unit != engine->pool)
         return status_fail(error, SYNK_REFUSED, "'%s' is no submission to the pool: see 'set'",
                            name->unit->id_text);
+    if (run && run->tasks && run->recovered && engine->barrier)
+        return status_fail(error, SYNK_BUSY,
+                           "hosts of before the restart have yet to tell what of %s has begun",
+                           run->label);
     bool is_whole = run && !run_status_is_final(run->status) && run->pool && !run->cancelling;
     for (uint32_t i = 0; is_whole && run->tasks && i < run->task_count; i++)
         is_whole = !run->tasks[i].attempts && run->tasks[i].state <= TASK_READY;

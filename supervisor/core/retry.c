@@ -102,6 +102,8 @@ static void wait_and_retry(struct engine *engine, struct run *run, uint32_t task
     int64_t delay_ms = 0;
     if (!delay_of(engine, run, task, report, &delay_ms))
         return;
+    if (delay_ms > LIMIT_DELAY_MS)
+        delay_ms = LIMIT_DELAY_MS; /* times are sums of it */
     event_task(engine, EVENT_RETRY, run, task, keep_bytes(engine, report->error),
                (struct synk_bytes){0});
     task_detach(engine, run, task);

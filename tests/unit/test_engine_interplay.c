@@ -68,6 +68,61 @@ static void a_delayed_run_keeps_its_overlap_over_a_restart(void)
     fixture_fini(&f);
 }
 
+/* Submissions that were retried stand behind younger ones. */
+static void pages_of_the_pool_come_to_an_end(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    for (int i = 0; i < 4; i++)
+        fixture_ask(&f, 1, MSG_SUBMIT, "{\"function\":\"t.ok\"}");
+    fixture_ask(&f, 1, MSG_CANCEL, "{\"run\":\"pool#1\"}");
+    fixture_ask(&f, 1, MSG_RETRY, "{\"run\":\"pool#1\"}");
+    struct record stored = {.kind = RECORD_RUN, .run = *fixture_run(&f, 1)};
+    fixture_input(&f, (struct input){.kind = INPUT_RUN_LOADED,
+                                     .token = f.query.token,
+                                     .records = &stored,
+                                     .record_count = 1});
+    size_t seen[5] = {0}, pages = 0;
+    char ask[80] = "{\"what\":\"pool\",\"limit\":1}";
+    for (; pages < 10; pages++) {
+        const char *reply = fixture_reply(&f, fixture_ask(&f, 1, MSG_LIST, ask));
+        CU_ASSERT_PTR_NOT_NULL_FATAL(reply);
+        for (size_t i = 1; i <= 4; i++) {
+            char label[32];
+            snprintf(label, sizeof(label), "\"run\":\"pool#%zu\"", i);
+            seen[i] += strstr(reply, label) != NULL;
+        }
+        const char *cursor = strstr(reply, "\"cursor\":");
+        CU_ASSERT_PTR_NOT_NULL_FATAL(cursor);
+        if (strncmp(cursor + 9, "null", 4) == 0)
+            break;
+        snprintf(ask, sizeof(ask), "{\"what\":\"pool\",\"limit\":1,\"cursor\":%llu}",
+                 strtoull(cursor + 9, NULL, 10));
+    }
+    CU_ASSERT_EQUAL(pages, 3);
+    for (size_t i = 1; i <= 4; i++)
+        CU_ASSERT_EQUAL(seen[i], 1);
+    fixture_fini(&f);
+}
+
+static void the_longest_retry_delay_is_not_none(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 1);
+    fixture_ask(&f, 1, MSG_SUBMIT,
+                "{\"function\":\"t.ok\",\"maxRetries\":1,\"retryDelayMs\":9223372036854775807}");
+    CU_ASSERT_EQUAL_FATAL(f.task_count, 1);
+    fixture_report(&f, &f.tasks[0], OUTCOME_FAILED, NULL, "bad");
+    fixture_pass(&f, 60000);
+    CU_ASSERT_EQUAL(f.task_count, 1);
+    fixture_crash(&f);
+    fixture_host(&f, 1, "h", 1);
+    fixture_pass(&f, 60000);
+    CU_ASSERT_EQUAL(f.task_count, 1);
+    fixture_fini(&f);
+}
+
 static void a_cancelled_worker_stops_only_those_after_it(void)
 {
     struct fixture f;
@@ -88,6 +143,26 @@ static void a_cancelled_worker_stops_only_those_after_it(void)
     CU_ASSERT_STRING_EQUAL(fixture_state(&f, run, "c"), "cancelled");
     CU_ASSERT_STRING_EQUAL(fixture_state(&f, run, "d"), "skipped");
     CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, run), "cancelled");
+    fixture_fini(&f);
+}
+
+/* After a restart only the hosts know what has begun. */
+static void what_a_host_may_have_begun_is_not_changed(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 1);
+    fixture_ask(&f, 1, MSG_SUBMIT, "{\"function\":\"t.ok\",\"name\":\"n\"}");
+    CU_ASSERT_EQUAL(f.task_count, 1);
+    struct msg_attempt attempt = {.id = f.tasks[0].id, .phase = PHASE_RUNNING, .at = f.wall};
+    fixture_crash(&f);
+    HAS(fixture_ask(&f, 1, MSG_POOL_UPDATE, "{\"run\":\"n\",\"function\":\"t.other\"}"), "busy");
+    fixture_hello(&f, 1, "h", 1, 1);
+    fixture_sync(&f, 1, &attempt, 1);
+    fixture_beat(&f, 1);
+    HAS(fixture_ask(&f, 1, MSG_POOL_UPDATE, "{\"run\":\"n\",\"function\":\"t.other\"}"),
+        "has begun");
+    HAS(fixture_ask(&f, 1, MSG_LIST, "{\"what\":\"pool\"}"), "\"function\":\"t.ok\"");
     fixture_fini(&f);
 }
 
@@ -134,7 +209,10 @@ int main(int argc, char **argv)
         CASE(a_paused_worker_that_left_the_file_can_be_resumed),
         CASE(what_was_released_comes_back_without_pauses),
         CASE(a_delayed_run_keeps_its_overlap_over_a_restart),
+        CASE(pages_of_the_pool_come_to_an_end),
+        CASE(the_longest_retry_delay_is_not_none),
         CASE(a_cancelled_worker_stops_only_those_after_it),
+        CASE(what_a_host_may_have_begun_is_not_changed),
         CASE(a_milestone_of_what_is_gone_starts_nothing),
         {NULL, NULL},
     };
