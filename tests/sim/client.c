@@ -5,10 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/json.h"
 #include "proto/limits.h"
 #include "proto/pack.h"
 #include "proto/value.h"
 #include "tests/sim/sim.h"
+
+enum { LEAST_LIMIT = 3, MAX_DELAY_MS = 8000 };
 
 static void send_operation(struct world *world, void *target, uint64_t number);
 static void next_request(struct world *world, void *target, uint64_t argument);
@@ -41,6 +44,30 @@ static void pack_dependency(struct world *world, unsigned parent, struct buf *ou
     }
 }
 
+/* Never more of a limit than the least that a document gives it. */
+static void pack_uses(struct world *world, struct buf *out)
+{
+    uint64_t draw = random_next(&world->random);
+    pack_map(out, draw % 3 ? 1 : 2);
+    if (draw % 3 != 1) {
+        pack_key(out, "l0");
+        pack_int(out, 1 + (int64_t)(draw >> 4) % LEAST_LIMIT);
+    }
+    if (draw % 3 != 2) {
+        pack_key(out, "l1");
+        pack_int(out, 1 + (int64_t)(draw >> 8) % LEAST_LIMIT);
+    }
+}
+
+static void pack_limits(struct world *world, struct buf *out)
+{
+    pack_map(out, 2);
+    pack_key(out, "l0");
+    pack_int(out, random_between(&world->random, LEAST_LIMIT, LEAST_LIMIT + 3));
+    pack_key(out, "l1");
+    pack_int(out, random_between(&world->random, LEAST_LIMIT, LEAST_LIMIT + 3));
+}
+
 /* Entries that any worker may have: counted first, since a map says how many follow. */
 static void pack_worker(struct world *world, const char *prefix, unsigned number, bool graph,
                         struct buf *out)
@@ -58,7 +85,18 @@ static void pack_worker(struct world *world, const char *prefix, unsigned number
         if (!known)
             parents[parent_count++] = parent;
     }
-    pack_map(out, 2u + retries + delay + gpu + priority + timeout + (parent_count > 0));
+    bool uses = world->plan.limits && (draw >> 52) % 3 == 0;
+    bool wide = world->plan.wide && (draw >> 56) % 6 == 0;
+    pack_map(out,
+             2u + retries + delay + gpu + priority + timeout + uses + wide + (parent_count > 0));
+    if (uses) {
+        pack_key(out, "uses");
+        pack_uses(world, out);
+    }
+    if (wide) {
+        pack_key(out, "slots");
+        pack_int(out, 2);
+    }
     pack_key(out, "id");
     pack_id(out, prefix, number);
     pack_key(out, "run");
@@ -164,7 +202,11 @@ static void pack_document(struct world *world, unsigned first, struct buf *out)
     unsigned processes = 0, workers = 0;
     for (unsigned i = first; i < world->unit_count; i++)
         world->units[i].is_process ? processes++ : workers++;
-    pack_map(out, 2);
+    pack_map(out, 2u + world->plan.limits);
+    if (world->plan.limits) {
+        pack_key(out, "limits");
+        pack_limits(world, out);
+    }
     pack_key(out, "processes");
     pack_array(out, processes);
     for (unsigned i = first; i < world->unit_count; i++)
@@ -191,6 +233,7 @@ static struct operation *add_operation(struct world *world, struct client *clien
     client->operations[client->operation_count++] = operation;
     client->waiting++;
     world->totals->requests++;
+    world->totals->changes += kind == OPERATION_CHANGE;
     world_at(world, world->now, send_operation, client, operation->number);
     return operation;
 }
@@ -229,13 +272,27 @@ static bool pick_unit(struct world *world, unsigned *ret_unit)
     return world->units[*ret_unit].applied;
 }
 
+static bool is_delayed(struct world *world)
+{
+    return world->plan.delays && random_next(&world->random) % 4 == 0;
+}
+
+static void pack_delay(struct world *world, struct buf *body)
+{
+    pack_key(body, "delayMs");
+    pack_int(body, random_between(&world->random, 0, MAX_DELAY_MS));
+}
+
 static void request_run(struct world *world, struct client *client)
 {
     unsigned unit;
     if (!pick_unit(world, &unit))
         return;
     struct operation *operation = add_operation(world, client, OPERATION_RUN, MSG_RUN);
-    struct buf *body = open_body(operation, 2);
+    bool delayed = is_delayed(world);
+    struct buf *body = open_body(operation, 2 + delayed);
+    if (delayed)
+        pack_delay(world, body);
     pack_key(body, "unit");
     if (world->units[unit].is_process && random_next(&world->random) % 8 == 0) {
         char text[32];
@@ -248,11 +305,38 @@ static void request_run(struct world *world, struct client *client)
     pack_params(operation, body);
 }
 
+/* One of a few, so that they meet; or none. */
+static void pack_name(struct world *world, struct buf *body)
+{
+    uint64_t draw = random_next(&world->random);
+    if (draw % 4)
+        pack_id(body, "n", (unsigned)(draw >> 8) % 30);
+    else
+        pack_null(body);
+}
+
 static void request_submit(struct world *world, struct client *client)
 {
     struct operation *operation = add_operation(world, client, OPERATION_SUBMIT, MSG_SUBMIT);
     uint64_t draw = random_next(&world->random);
-    struct buf *body = open_body(operation, 4);
+    bool delayed = is_delayed(world), pooled = world->plan.pool && (draw >> 40) % 2;
+    bool uses = world->plan.limits && world->units[0].applied && (draw >> 44) % 3 == 0;
+    operation->may_pause = pooled && (draw >> 48) % 8 == 0;
+    struct buf *body = open_body(operation, 4u + delayed + uses + 3 * pooled);
+    if (delayed)
+        pack_delay(world, body);
+    if (uses) {
+        pack_key(body, "uses");
+        pack_uses(world, body);
+    }
+    if (pooled) {
+        pack_key(body, "name");
+        pack_name(world, body);
+        pack_key(body, "paused");
+        pack_bool(body, operation->may_pause);
+        pack_key(body, "priority");
+        pack_int(body, random_between(&world->random, -1, 1));
+    }
     pack_key(body, "function");
     pack_cstr(body, "sim.work");
     pack_key(body, "payload");
@@ -301,6 +385,225 @@ static void request_pause(struct world *world, struct client *client, bool resum
     pack_cstr(body, world->units[unit].id);
 }
 
+static struct buf *open_change(struct world *world, struct client *client, uint16_t type,
+                               size_t entries)
+{
+    return open_body(add_operation(world, client, OPERATION_CHANGE, type), entries);
+}
+
+/* A name that a request gives for a worker: of a process now and then, else of the unit itself. */
+static bool pick_worker(struct world *world, char *name, size_t size)
+{
+    unsigned unit;
+    if (!pick_unit(world, &unit))
+        return false;
+    uint64_t draw = random_next(&world->random);
+    if (world->units[unit].is_process && draw % 3)
+        snprintf(name, size, "%s/w%u", world->units[unit].id, (unsigned)(draw >> 8) % 6);
+    else
+        snprintf(name, size, "%s", world->units[unit].id);
+    return true;
+}
+
+static void pack_setting(struct world *world, bool is_process, struct buf *body)
+{
+    static const char *const overlaps[] = {"queue", "skip", "allow", "cancel"};
+    static const char *const modes[] = {"sequential", "parallel", "batched", "isolated"};
+    uint64_t draw = random_next(&world->random);
+    pack_map(body, 1);
+    if (is_process) {
+        static const char *const fields[] = {"maxParallel", "maxFailures", "timeoutMs",
+                                             "overlap",     "runMode",     "enabled"};
+        unsigned which = draw % 6;
+        pack_key(body, fields[which]);
+        if (draw >> 8 & 1 && which < 4)
+            pack_null(body);
+        else if (which == 3)
+            pack_cstr(body, overlaps[draw >> 12 & 3]);
+        else if (which == 4)
+            pack_cstr(body, modes[draw >> 12 & 3]);
+        else if (which == 5)
+            pack_bool(body, draw >> 12 & 1);
+        else
+            pack_int(body, which == 2 ? 5000 + (int64_t)(draw >> 16) % 30000
+                                      : 1 + (int64_t)(draw >> 16) % 3);
+        return;
+    }
+    static const char *const fields[] = {"maxRetries", "retryDelayMs", "timeoutMs", "priority",
+                                         "enabled",    "payload",      "uses",      "slots"};
+    unsigned count = 6u + world->plan.limits + (world->plan.limits && world->plan.wide);
+    unsigned which = (unsigned)(draw % count);
+    pack_key(body, fields[which]);
+    if (draw >> 8 & 1)
+        pack_null(body);
+    else if (which == 4)
+        pack_bool(body, draw >> 12 & 1);
+    else if (which == 1 && draw >> 12 & 1)
+        pack_cstr(body, "50 * attempt");
+    else if (which == 6)
+        pack_uses(world, body);
+    else
+        pack_int(body, which == 7   ? 1 + (int64_t)(draw >> 16) % 2
+                       : which == 2 ? 500 + (int64_t)(draw >> 16) % 5000
+                                    : (int64_t)(draw >> 16) % 4);
+}
+
+static void request_set(struct world *world, struct client *client)
+{
+    char name[32];
+    if (!pick_worker(world, name, sizeof(name)))
+        return;
+    uint64_t draw = random_next(&world->random);
+    bool is_unit = !strchr(name, '/');
+    struct operation *operation = add_operation(world, client, OPERATION_CHANGE, MSG_SET);
+    struct buf *body = open_body(operation, 2);
+    pack_key(body, "id");
+    pack_cstr(body, name);
+    if (is_unit && draw % 8 == 0) {
+        operation->may_pause = draw >> 8 & 1;
+        pack_key(body, "status");
+        pack_cstr(body, operation->may_pause ? "paused" : "idle");
+        return;
+    }
+    pack_key(body, "set");
+    pack_setting(world, is_unit && name[0] == 'p', body);
+}
+
+/* One task of a run; others than it go on. */
+static void request_cancel_one(struct world *world, struct client *client)
+{
+    if (!world->known_run_count)
+        return;
+    unsigned which = (unsigned)(random_next(&world->random) % world->known_run_count);
+    const char *name = world->known_runs[which].name;
+    struct buf *body = open_change(world, client, MSG_CANCEL, 2);
+    pack_key(body, "run");
+    pack_cstr(body, name);
+    pack_key(body, "worker");
+    pack_id(body, memcmp(name, "pool", 4) == 0 ? "" : "w",
+            (unsigned)(random_next(&world->random) % 8));
+}
+
+/* The latest of the pool's among the known ones, likely still unfinished. */
+static const char *pick_submission(struct world *world)
+{
+    for (unsigned tries = 0; world->known_run_count && tries < 8; tries++) {
+        unsigned which = (unsigned)(random_next(&world->random) % world->known_run_count);
+        if (memcmp(world->known_runs[which].name, "pool", 4) == 0)
+            return world->known_runs[which].name;
+    }
+    return NULL;
+}
+
+static void request_pool(struct world *world, struct client *client)
+{
+    const char *name = pick_submission(world);
+    uint64_t draw = random_next(&world->random);
+    if (!name)
+        return;
+    struct operation *operation;
+    struct buf *body;
+    if (draw % 3) {
+        bool pauses = (draw >> 8) % 2;
+        operation = add_operation(world, client, OPERATION_CHANGE, pauses ? MSG_PAUSE : MSG_RESUME);
+        operation->may_pause = pauses;
+        body = open_body(operation, 1);
+        pack_key(body, "runs");
+        pack_array(body, 1);
+        pack_cstr(body, name);
+        return;
+    }
+    bool uses = world->plan.limits && (draw >> 16) % 2;
+    operation = add_operation(world, client, OPERATION_CHANGE, MSG_POOL_UPDATE);
+    body = open_body(operation, 3u + uses);
+    pack_key(body, "run");
+    pack_cstr(body, name);
+    pack_key(body, "priority");
+    pack_int(body, random_between(&world->random, -2, 2));
+    pack_key(body, "name");
+    pack_name(world, body);
+    if (uses) {
+        pack_key(body, "uses");
+        pack_uses(world, body);
+    }
+}
+
+static void request_resize(struct world *world, struct client *client)
+{
+    unsigned host = (unsigned)(random_next(&world->random) % world->host_count);
+    int64_t least = host == 0 && world->plan.wide ? 2 : 1;
+    struct buf *body = open_change(world, client, MSG_RESIZE, 2);
+    pack_key(body, "host");
+    pack_cstr(body, world->hosts[host].name);
+    pack_key(body, "slots");
+    pack_int(body, random_between(&world->random, least, MAX_SLOTS));
+}
+
+static void request_release(struct world *world, struct client *client)
+{
+    unsigned unit;
+    if (!pick_unit(world, &unit))
+        return;
+    struct buf *body = open_change(world, client, MSG_RELEASE, 2);
+    pack_key(body, "id");
+    pack_cstr(body, world->units[unit].id);
+    pack_key(body, "force");
+    pack_bool(body, random_next(&world->random) % 4 != 0);
+}
+
+static void request_worker_pause(struct world *world, struct client *client)
+{
+    char name[32];
+    unsigned at = world->paused_worker_count;
+    if (!pick_worker(world, name, sizeof(name)))
+        return;
+    bool pauses = at < MAX_PAUSED_WORKERS && random_next(&world->random) % 2;
+    if (pauses) {
+        memcpy(world->paused_workers[at].id, name, sizeof(name));
+        world->paused_worker_count++;
+    }
+    struct operation *operation =
+        add_operation(world, client, OPERATION_CHANGE, pauses ? MSG_PAUSE : MSG_RESUME);
+    operation->may_pause = pauses;
+    struct buf *body = open_body(operation, 1);
+    pack_key(body, "ids");
+    pack_array(body, 1);
+    pack_cstr(body, name);
+}
+
+static void request_by_hand(struct world *world, struct client *client)
+{
+    static const uint16_t types[] = {MSG_TICK, MSG_SCAN, MSG_SNAPSHOT, MSG_POOL_ORDER,
+                                     MSG_MILESTONE};
+    uint16_t type = types[random_next(&world->random) % 5];
+    struct buf *body = open_change(world, client, type, type == MSG_MILESTONE);
+    if (type != MSG_MILESTONE)
+        return;
+    pack_key(body, "name");
+    pack_cstr(body, "by-hand");
+}
+
+/* What a seed may or may not have. */
+static void request_change(struct world *world, struct client *client)
+{
+    const struct plan *plan = &world->plan;
+    uint64_t draw = random_next(&world->random) % 16;
+    if (draw < 5 && plan->sets)
+        request_set(world, client);
+    else if (draw >= 5 && draw < 7)
+        request_cancel_one(world, client);
+    else if (draw >= 7 && draw < 11 && plan->pool)
+        request_pool(world, client);
+    else if (draw == 11 && plan->resizes)
+        request_resize(world, client);
+    else if (draw == 12 && plan->releases)
+        request_release(world, client);
+    else if (draw == 13)
+        request_worker_pause(world, client);
+    else if (draw >= 14)
+        request_by_hand(world, client);
+}
+
 static void request_query(struct world *world, struct client *client)
 {
     static const uint16_t types[] = {MSG_LIST, MSG_STATS, MSG_FETCH, MSG_SHOW, MSG_EXPLAIN};
@@ -313,9 +616,9 @@ static void request_query(struct world *world, struct client *client)
     struct buf *body = &operation->body;
     pack_map(body, type == MSG_STATS ? 0 : 1);
     if (type == MSG_LIST) {
-        static const char *const what[] = {"units", "runs", "hosts", "pool"};
+        static const char *const what[] = {"units", "runs", "hosts", "pool", "limits", "slots"};
         pack_key(body, "what");
-        pack_cstr(body, what[draw >> 8 & 3]);
+        pack_cstr(body, what[(draw >> 8) % 6]);
     } else if (type == MSG_FETCH) {
         pack_key(body, "from");
         pack_uint(body, 0);
@@ -331,7 +634,7 @@ static void next_request(struct world *world, void *target, uint64_t argument)
     (void)argument;
     if (world->healed)
         return;
-    uint64_t draw = random_next(&world->random) % 100;
+    uint64_t draw = random_next(&world->random) % 120;
     if (!world->units[0].applied) {
         if (client->index == 0 && client->waiting == 0)
             request_apply(world, client);
@@ -351,8 +654,10 @@ static void next_request(struct world *world, void *target, uint64_t argument)
         request_pause(world, client, draw % 2);
     } else if (draw < 94) {
         request_apply(world, client);
-    } else {
+    } else if (draw < 100) {
         request_query(world, client);
+    } else {
+        request_change(world, client);
     }
     world_at(world, world->now + random_spread(&world->random, world->plan.request_ms) + 1,
              next_request, client, 0);
@@ -364,6 +669,18 @@ static struct operation *find_number(struct client *client, uint64_t number)
         if (client->operations[i]->number == number)
             return client->operations[i];
     return NULL;
+}
+
+static void trace_body(struct world *world, const struct operation *operation)
+{
+    struct synk_document *document = NULL;
+    struct buf text = {0};
+    if (!synk_document_decode(buf_bytes(&operation->body), &document, NULL))
+        json_print(synk_document_root(document), 0, &text);
+    world_trace(world, "client: asks to %s: %.*s", msg_type_name(operation->type), (int)text.size,
+                text.size ? (const char *)text.data : "");
+    buf_fini(&text);
+    synk_document_free(document);
 }
 
 static void send_operation(struct world *world, void *target, uint64_t number)
@@ -378,6 +695,8 @@ static void send_operation(struct world *world, void *target, uint64_t number)
     else
         world->totals->repeated_requests++;
     struct msg_header header = {operation->type, 0, operation->sequence};
+    if (world->verbose && operation->kind == OPERATION_CHANGE)
+        trace_body(world, operation);
     network_up(world, &client->endpoint, header, buf_bytes(&operation->body));
     /* A wait may be long; it is asked again now and then, since its answer may be lost. */
     int64_t patience = operation->kind == OPERATION_WAIT ? 10000 : 1500;
@@ -446,6 +765,7 @@ static void take_reply(struct world *world, struct operation *operation,
     case OPERATION_PAUSE:
     case OPERATION_RESUME:
     case OPERATION_QUERY:
+    case OPERATION_CHANGE:
         break;
     }
 }
@@ -464,7 +784,15 @@ static bool take_error(struct world *world, const struct operation *operation,
         return true;
     bool gone = world->plan.keep_runs && operation->kind == OPERATION_WAIT &&
                 bytes_equal(status, bytes_str("not-found"));
-    bool may_be_refused = gone || operation->kind == OPERATION_RETRY ||
+    /* What a client may no longer find, or not as it expected. */
+    bool is_taken = operation->type == MSG_SUBMIT && world->plan.pool &&
+                    bytes_equal(status, bytes_str("refused"));
+    bool is_released =
+        world->plan.releases && operation->kind != OPERATION_WAIT &&
+        (bytes_equal(status, bytes_str("not-found")) || bytes_equal(status, bytes_str("refused")));
+    world->totals->refused_changes += operation->kind == OPERATION_CHANGE;
+    bool may_be_refused = gone || is_taken || is_released || operation->kind == OPERATION_RETRY ||
+                          operation->kind == OPERATION_CHANGE ||
                           operation->kind == OPERATION_CANCEL || operation->kind == OPERATION_QUERY;
     if (!may_be_refused)
         world_fail(world, "%s is answered with %.*s: %.*s", msg_type_name(operation->type),
@@ -525,18 +853,40 @@ void client_fini(struct client *client)
     network_fini(&client->endpoint);
 }
 
+static void resume_submission(void *context, const struct record *record)
+{
+    struct world *world = context;
+    char name[32];
+    if (!record->run.paused || run_status_is_final(record->run.status))
+        return;
+    struct buf *body = open_change(world, &world->clients[0], MSG_RESUME, 1);
+    int size = snprintf(name, sizeof(name), "pool#%llu", (unsigned long long)record->run.number);
+    pack_key(body, "runs");
+    pack_array(body, 1);
+    pack_string(body, bytes_of(name, (size_t)size));
+}
+
 bool client_resume_all(struct world *world)
 {
     for (unsigned i = 0; i < world->client_count; i++)
-        for (size_t k = 0; k < world->clients[i].operation_count; k++)
-            if (world->clients[i].operations[k]->kind == OPERATION_PAUSE &&
-                !world->clients[i].operations[k]->answered)
+        for (size_t k = 0; k < world->clients[i].operation_count; k++) {
+            const struct operation *operation = world->clients[i].operations[k];
+            if ((operation->kind == OPERATION_PAUSE || operation->may_pause) &&
+                !operation->answered)
                 return false;
+        }
     struct operation *operation =
         add_operation(world, &world->clients[0], OPERATION_RESUME, MSG_RESUME);
     struct buf *body = open_body(operation, 1);
     pack_key(body, "all");
     pack_bool(body, true);
+    for (unsigned i = 0; i < world->paused_worker_count; i++) {
+        body = open_change(world, &world->clients[0], MSG_RESUME, 1);
+        pack_key(body, "ids");
+        pack_array(body, 1);
+        pack_cstr(body, world->paused_workers[i].id);
+    }
+    vault_each(&world->vault, RECORD_RUN, resume_submission, world);
     return true;
 }
 

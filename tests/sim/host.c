@@ -28,8 +28,13 @@ void sim_host_init(struct world *world, struct sim_host *host, unsigned index)
     *host = (struct sim_host){.index = index,
                               .slots = slots[random_next(&world->random) % 3],
                               .endpoint = {.socket = SOCKET_HOSTS}};
-    memcpy(host->name, "host-0", 7);
-    host->name[5] = (char)('0' + index);
+    /* What takes two slots has a place. */
+    if (index == 0 && world->plan.wide && host->slots == 1)
+        host->slots = 2;
+    host->is_local = index == 0 && world->plan.local;
+    memcpy(host->name, host->is_local ? "local\0" : "host-0", 7);
+    if (!host->is_local)
+        host->name[5] = (char)('0' + index);
 }
 
 static void stop(struct sim_host *host)
@@ -115,6 +120,8 @@ static void runner_ready(struct world *world, void *target, uint64_t stamp)
     uint32_t slot = stamp & 0xff;
     if (!host->host || host->life != stamp >> 40)
         return;
+    if (host->runners[slot].closed)
+        return;
     host->runners[slot].ready = true;
     struct host_input input = make_input(world, host, HOST_RUNNER_READY);
     input.slot = slot;
@@ -133,7 +140,7 @@ void sim_host_start(struct world *world, struct sim_host *host)
     config.name = host->name;
     config.version = "sim";
     config.instance = ++world->last_instance;
-    config.pid = 1000 + (int64_t)world->last_instance;
+    config.pid = host->pid = 1000 + (int64_t)world->last_instance;
     config.slots = host->slots;
     config.functions = function_names;
     /* The first has everything, so that nothing waits for ever. */
@@ -167,8 +174,11 @@ static void leave(struct world *world, struct sim_host *host)
 {
     network_close(world, &host->endpoint);
     stop(host);
-    world_at(world, world->now + random_spread(&world->random, 5000) + 20, start_again, host,
-             host->life);
+    if (host->is_local)
+        supervisor_local_ended(world, host->pid);
+    else
+        world_at(world, world->now + random_spread(&world->random, 5000) + 20, start_again, host,
+                 host->life);
 }
 
 void sim_host_crash(struct world *world, struct sim_host *host)
@@ -400,10 +410,18 @@ static void execute(struct world *world, struct sim_host *host, const struct hos
         world_trace(world, "  %s: %.*s", host->name, (int)effect->body_size,
                     (const char *)host_effect_body(effects, effect).data);
         break;
+    case HOST_SLOT_OPEN:
+        host->runners[effect->slot].closed = false;
+        if (!host->runners[effect->slot].ready)
+            world_at(world, world->now + random_spread(&world->random, 20), runner_ready, host,
+                     slot_stamp(host, effect->slot, 0));
+        break;
+    case HOST_SLOT_CLOSE:
+        host->runners[effect->slot].closed = true;
+        host->runners[effect->slot].ready = false;
+        break;
     case HOST_RECLAIM:
     case HOST_READ_LOG:
-    case HOST_SLOT_OPEN: /* hosts of the simulation are not resized */
-    case HOST_SLOT_CLOSE:
     case HOST_EXIT:
         break;
     }

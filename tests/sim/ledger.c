@@ -193,6 +193,23 @@ static bool may_be_retried(const struct ledger *ledger, uint64_t run)
     return false;
 }
 
+/* What is durable and holds all tasks of the run back; NULL = nothing. */
+static const char *held_problem(const struct world *world, const struct run_record *run)
+{
+    const struct unit_record *unit = vault_unit(&world->vault, run->unit);
+    if (run->cancelling)
+        return "its run is cancelled";
+    if (run->paused)
+        return "its submission is paused";
+    if (unit && unit->paused)
+        return "its unit is paused";
+    bool is_released = !run->spec.size && (!unit || !unit->version);
+    /* Who asks for a retry wants it, released or not. */
+    if (is_released && !may_be_retried(&world->ledger, run->run))
+        return "its unit is released";
+    return NULL;
+}
+
 void ledger_dispatched(struct world *world, const struct msg_task *sent)
 {
     struct attempt_id id = sent->id;
@@ -212,6 +229,9 @@ void ledger_dispatched(struct world *world, const struct msg_task *sent)
     if (id.epoch != world->vault.epoch)
         world_fail(world, "task %llu/%u is dispatched with epoch %u in epoch %u", (ull)id.run,
                    id.task, id.epoch, world->vault.epoch);
+    const char *held = held_problem(world, run);
+    if (held)
+        world_fail(world, "task %llu/%u is dispatched: %s", (ull)id.run, id.task, held);
     const struct definition *definition = run->spec.size ? NULL : find_definition(world, run);
     const char *problem = definition ? parent_problem(world, run, id.task, definition) : NULL;
     if (problem)
@@ -325,6 +345,10 @@ static void check_run(struct world *world, const struct run_record *before,
         !may_be_retried(&world->ledger, after->run))
         world_fail(world, "run %llu was '%s' and becomes '%s'", (ull)after->run,
                    run_status_name(before->status), run_status_name(after->status));
+    if (before->status == RUN_QUEUED && after->status == RUN_RUNNING &&
+        !world->plan.clock_jump_ms && after->started_at < after->not_before)
+        world_fail(world, "run %llu starts %lld ms too soon", (ull)after->run,
+                   (long long)(after->not_before - after->started_at));
     if (before->version != after->version || before->task_count != after->task_count)
         world_fail(world, "run %llu changes its graph", (ull)after->run);
 }
@@ -379,9 +403,28 @@ static void check_removal(struct world *world, const struct run_record *before, 
     ledger->removed[ledger->removed_count++] = run;
 }
 
+/* It is changed in place, or removed, after which its number may come back. */
+static void forget_definition(struct ledger *ledger, const struct record *record)
+{
+    bool is_worker = record->kind == RECORD_WORKER;
+    struct synk_bytes unit = is_worker ? record->worker.unit : record->definition.unit;
+    uint32_t version = is_worker ? record->worker.version : record->definition.version;
+    for (size_t i = 0; i < ledger->definition_count; i++) {
+        struct known_definition *known = &ledger->definitions[i];
+        if (known->version != version || !bytes_equal(bytes_str(known->unit), unit))
+            continue;
+        free(known->unit);
+        definition_unref(known->definition);
+        *known = ledger->definitions[--ledger->definition_count];
+        return;
+    }
+}
+
 void ledger_check_record(struct world *world, const struct record *before,
                          const struct record *after)
 {
+    if (after->kind == RECORD_DEFINITION || after->kind == RECORD_WORKER)
+        forget_definition(&world->ledger, after);
     if (after->kind == RECORD_RUN && after->remove)
         check_removal(world, before ? &before->run : NULL, after->run.run);
     else if (after->kind == RECORD_RUN)
@@ -476,7 +519,9 @@ static void check_graph_task(struct world *world, const struct run_record *run,
     if (ran && problem)
         world_fail(world, "task %llu/%u ended '%s': %s", (ull)run->run, task->task,
                    task_state_name(task->state), problem);
-    if (task->state == TASK_SKIPPED && definition->is_graph && !problem &&
+    bool is_disabled =
+        task->reason.size && memmem(task->reason.data, task->reason.size, "disabled", 8);
+    if (task->state == TASK_SKIPPED && definition->is_graph && !problem && !is_disabled &&
         run->status == RUN_SUCCEEDED)
         world_fail(world, "task %llu/%u was skipped, though its parents allowed it (%.*s)",
                    (ull)run->run, task->task, (int)task->reason.size,

@@ -170,6 +170,8 @@ static void print_totals(const struct totals *totals)
            totals->crashes, totals->stops, totals->shutdowns, totals->clock_jumps);
     printf("hosts: %" PRIu64 " crashes, %" PRIu64 " spools damaged\n", totals->host_crashes,
            totals->spools_lost);
+    printf("local host: %" PRIu64 " ends seen; changes: %" PRIu64 ", refused %" PRIu64 "\n",
+           totals->local_ends, totals->changes, totals->refused_changes);
     printf("network: %" PRIu64 " cuts, %" PRIu64 " resets, %" PRIu64 " messages lost, %" PRIu64
            " repeated\n",
            totals->cuts, totals->resets, totals->lost_messages, totals->repeated_messages);

@@ -29,6 +29,7 @@ struct totals {
     uint64_t seeds, failed;
     uint64_t crashes, torn_commits, unknown_commits, refused_commits, stops, shutdowns;
     uint64_t host_crashes, spools_lost, cuts, resets, lost_messages, repeated_messages, clock_jumps;
+    uint64_t local_ends, changes, refused_changes;
     uint64_t runs, tasks, attempts, reexecutions, commits, requests, repeated_requests, events;
     uint64_t simulated_ms;
 };
@@ -120,6 +121,7 @@ void vault_apply(struct world *world, const struct batch *batch);
 void vault_apply_torn(struct world *world, const struct batch *batch);
 const struct run_record *vault_run(const struct vault *vault, uint64_t run);
 const struct task_record *vault_task(const struct vault *vault, uint64_t run, uint32_t task);
+const struct unit_record *vault_unit(const struct vault *vault, struct synk_bytes unit);
 const struct definition_record *vault_definition(const struct vault *vault, struct synk_bytes unit,
                                                  uint32_t version);
 const struct worker_record *vault_worker(const struct vault *vault, struct synk_bytes unit,
@@ -206,6 +208,7 @@ struct supervisor {
     int64_t clock_offset;  /* monotonic clock - simulated time */
     int64_t timer_at;
     struct question *questions; /* to the store, to be answered */
+    int64_t local_pid;          /* of the local host, as told to the engine; 0 = none */
     struct packet **inbox;      /* arrived, not yet read */
     size_t inbox_count, inbox_capacity;
 };
@@ -217,6 +220,8 @@ void supervisor_shutdown(struct world *world, int64_t grace_ms, bool keep_hosts)
 void supervisor_receive(struct world *world, struct packet *packet);
 void supervisor_peer_gone(struct world *world, enum socket socket, uint32_t peer);
 void supervisor_free(struct world *world);
+/* The process of the local host has ended. */
+void supervisor_local_ended(struct world *world, int64_t pid);
 
 /* host.c: the real logic of a worker host among fake runners. */
 struct runner_task {
@@ -226,7 +231,7 @@ struct runner_task {
 struct runner {
     struct runner_task *tasks; /* in the order they were given; the first may run */
     size_t task_count, task_capacity;
-    bool ready, runs, asked;
+    bool ready, runs, asked, closed;
     uint64_t serial; /* of the task that runs, to tell stale happenings */
     int64_t started_at, started_ms;
 };
@@ -237,6 +242,8 @@ struct sim_host {
     unsigned index;
     uint32_t slots;
     uint64_t life; /* counts starts and crashes */
+    int64_t pid;
+    bool is_local; /* the supervisor starts it, and sees it end */
     struct endpoint endpoint;
     struct runner runners[MAX_SLOTS];
     struct host_effects effects;
@@ -260,6 +267,7 @@ enum operation_kind {
     OPERATION_PAUSE,
     OPERATION_RESUME,
     OPERATION_QUERY,
+    OPERATION_CHANGE, /* of settings, the registry, the pool, hosts: may be refused */
 };
 struct operation {
     enum operation_kind kind;
@@ -268,6 +276,7 @@ struct operation {
     uint64_t sequence; /* of the request that was sent last */
     uint64_t first_sequence;
     uint64_t run; /* whom it is about, for retry and wait */
+    bool may_pause;
     struct buf body;
     bool answered;
 };
@@ -282,7 +291,8 @@ struct client {
 };
 void client_init(struct world *world, struct client *client, unsigned index);
 void client_fini(struct client *client);
-/* After the faults: resumes what was paused, once no pause is under way. Returns whether it did. */
+/* After the faults: resumes what was paused, once nothing is under way that may pause. Returns
+ * whether it did. */
 bool client_resume_all(struct world *world);
 /* Whether every request of every client is answered. */
 bool client_all_answered(const struct world *world);
@@ -293,7 +303,13 @@ struct sim_unit {
     bool applied; /* acknowledged */
 };
 enum { SCHEDULE_MS = 3000 };
-enum { MAX_HOSTS = 6, MAX_CLIENTS = 4, MAX_UNITS = 8, MAX_KNOWN_RUNS = 64 };
+enum {
+    MAX_HOSTS = 6,
+    MAX_CLIENTS = 4,
+    MAX_UNITS = 8,
+    MAX_KNOWN_RUNS = 64,
+    MAX_PAUSED_WORKERS = 16
+};
 
 /* How a seed goes about it: chances in a million, times in ms; 0 = not in this seed. */
 struct plan {
@@ -308,6 +324,8 @@ struct plan {
     int64_t latency_ms, commit_ms, task_ms, request_ms;
     uint32_t task_fails, task_crashes;
     bool graphs_only;
+    /* What else clients ask for. */
+    bool limits, wide, local, releases, sets, delays, pool, resizes;
 };
 
 struct world {
@@ -334,6 +352,10 @@ struct world {
     struct sim_unit units[MAX_UNITS];
     unsigned unit_count;
     struct {
+        char id[32];
+    } paused_workers[MAX_PAUSED_WORKERS];
+    unsigned paused_worker_count;
+    struct {
         char name[32];
         uint64_t run;
     } known_runs[MAX_KNOWN_RUNS]; /* latest acknowledged */
@@ -355,7 +377,9 @@ static inline int64_t world_wall(const struct world *world)
 static inline bool world_keeps_hosts(const struct world *world)
 {
     const struct plan *plan = &world->plan;
-    return !plan->host_crash_ms && !plan->cut_ms && !plan->stop_ms && !plan->task_crashes;
+    /* A shutdown kills the local host where it does not leave in time. */
+    return !plan->host_crash_ms && !plan->cut_ms && !plan->stop_ms && !plan->task_crashes &&
+           !(plan->local && plan->shutdown_ms);
 }
 /* Runs one seed. Returns whether all held; else `failure` (1024 bytes) tells. */
 bool world_run(uint64_t seed, enum mutation mutation, bool verbose, struct buf *effects_trace,

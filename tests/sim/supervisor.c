@@ -209,6 +209,63 @@ static void release(struct world *world, struct effects *effects)
         world_at(world, world->now, leave, NULL, world->supervisor.life);
 }
 
+/* The local host: found alive, or started. */
+static void tell_local(struct world *world, enum local_host_event event, int64_t pid)
+{
+    struct supervisor *supervisor = &world->supervisor;
+    struct input input = {.kind = INPUT_LOCAL_HOST, .local_event = event, .pid = pid};
+    supervisor->local_pid = event == LOCAL_HOST_STARTED ? pid : 0;
+    step(world, &input);
+    want_tick(world, 0);
+}
+
+static void spawn_local(struct world *world, void *target, uint64_t life)
+{
+    struct supervisor *supervisor = &world->supervisor;
+    struct sim_host *host = &world->hosts[0];
+    (void)target;
+    if (!supervisor->engine || supervisor->life != life)
+        return;
+    if (world->now < supervisor->stopped_until) {
+        world_at(world, supervisor->stopped_until, spawn_local, NULL, life);
+        return;
+    }
+    if (!host->host && !world->healed && random_next(&world->random) % 16 == 0) {
+        tell_local(world, LOCAL_HOST_FAILED, 0);
+        return;
+    }
+    if (!host->host)
+        sim_host_start(world, host);
+    tell_local(world, LOCAL_HOST_STARTED, host->pid);
+}
+
+static void kill_local(struct world *world, void *target, uint64_t life)
+{
+    (void)target;
+    if (world->supervisor.engine && world->supervisor.life == life)
+        sim_host_crash(world, &world->hosts[0]);
+}
+
+static void see_local_end(struct world *world, void *target, uint64_t pid)
+{
+    struct supervisor *supervisor = &world->supervisor;
+    (void)target;
+    if (!supervisor->engine || supervisor->local_pid != (int64_t)pid)
+        return;
+    if (world->now < supervisor->stopped_until) {
+        world_at(world, supervisor->stopped_until, see_local_end, NULL, pid);
+        return;
+    }
+    world->totals->local_ends++;
+    tell_local(world, LOCAL_HOST_EXITED, (int64_t)pid);
+}
+
+void supervisor_local_ended(struct world *world, int64_t pid)
+{
+    world_at(world, world->now + random_between(&world->random, 0, 20), see_local_end, NULL,
+             (uint64_t)pid);
+}
+
 /* Urgent messages leave at once, and only once. */
 static void release_urgent(struct world *world)
 {
@@ -220,6 +277,11 @@ static void release_urgent(struct world *world)
         const struct order *order = &effects->orders[supervisor->order_done];
         world_trace(world, "  order %d: %.*s", order->kind, (int)order->text.size,
                     (const char *)order->text.data);
+        if (order->kind == ORDER_SPAWN_HOST)
+            world_at(world, world->now + random_between(&world->random, 1, 50), spawn_local, NULL,
+                     supervisor->life);
+        else if (order->kind == ORDER_KILL_HOST)
+            world_at(world, world->now + 1, kill_local, NULL, supervisor->life);
     }
 }
 
@@ -428,7 +490,7 @@ static struct engine_config make_config(struct world *world)
 {
     struct engine_config config;
     engine_config_defaults(&config);
-    config.local_slots = 0;
+    config.local_slots = world->plan.local ? world->hosts[0].slots : 0;
     config.keep_runs = world->plan.keep_runs;
     config.keep_events = 0;
     config.keep_runs_ms = config.keep_events_ms = 0;
@@ -504,6 +566,7 @@ static void go_down(struct world *world)
     supervisor->urgent_done = supervisor->order_done = 0;
     supervisor->committing = supervisor->tick_wanted = supervisor->refused = false;
     supervisor->stopped_until = 0;
+    supervisor->local_pid = 0;
     supervisor->life++;
     network_break_all(world);
     world_at(world, world->now + random_spread(&world->random, 2000) + 10, restart, NULL,

@@ -19,9 +19,9 @@ static const struct {
     [RECORD_WORKER] = {2, {AT(worker.unit), AT(worker.body)}},
     [RECORD_HOST] = {1, {AT(host.name)}},
     [RECORD_KEY] = {2, {AT(key.key), AT(key.reply)}},
-    [RECORD_RUN] = {6,
-                    {AT(run.unit), AT(run.worker), AT(run.by), AT(run.params), AT(run.spec),
-                     AT(run.error)}},
+    [RECORD_RUN] = {7,
+                    {AT(run.unit), AT(run.worker), AT(run.name), AT(run.by), AT(run.params),
+                     AT(run.spec), AT(run.error)}},
     [RECORD_TASK] = {5,
                      {AT(task.worker), AT(task.host), AT(task.result), AT(task.error),
                       AT(task.reason)}},
@@ -322,6 +322,13 @@ const struct task_record *vault_task(const struct vault *vault, uint64_t run, ui
     struct record wanted = {.kind = RECORD_TASK, .task = {.run = run, .task = task}};
     const struct record *record = look_up(vault, &wanted);
     return record ? &record->task : NULL;
+}
+
+const struct unit_record *vault_unit(const struct vault *vault, struct synk_bytes unit)
+{
+    struct record wanted = {.kind = RECORD_UNIT, .unit = {.id = unit}};
+    const struct record *record = look_up(vault, &wanted);
+    return record ? &record->unit : NULL;
 }
 
 const struct definition_record *vault_definition(const struct vault *vault, struct synk_bytes unit,

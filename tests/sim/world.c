@@ -240,6 +240,14 @@ static void draw_plan(struct world *world)
     plan->task_fails = (uint32_t)random_between(random, 0, 200000);
     plan->graphs_only = random_next(random) % 4 == 0;
     plan->schedules = random_next(random) % 4 == 0;
+    plan->limits = random_next(random) % 2;
+    plan->wide = random_next(random) % 2;
+    plan->local = random_next(random) % 2;
+    plan->releases = random_next(random) % 4 == 0;
+    plan->sets = random_next(random) % 2;
+    plan->delays = random_next(random) % 2;
+    plan->pool = random_next(random) % 2;
+    plan->resizes = random_next(random) % 2;
     world->host_count = 1 + (unsigned)(random_next(random) % 4);
     world->client_count = 1 + (unsigned)(random_next(random) % 3);
     world->unit_count = 2 + (unsigned)(random_next(random) % (MAX_UNITS - 1));
@@ -284,7 +292,8 @@ static void begin(struct world *world)
         sim_host_init(world, &world->hosts[i], i);
     supervisor_start(world);
     for (unsigned i = 0; i < world->host_count; i++)
-        sim_host_start(world, &world->hosts[i]);
+        if (!world->hosts[i].is_local)
+            sim_host_start(world, &world->hosts[i]);
     for (unsigned i = 0; i < world->client_count; i++)
         client_init(world, &world->clients[i], i);
     static const happening_run faults[] = {fault_crash, fault_stop,  fault_host_crash, fault_cut,
