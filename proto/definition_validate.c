@@ -197,10 +197,11 @@ static enum synk_status validate_process(struct validation *v, const struct node
     const struct node *workers = draft.nodes[FIELD_WORKERS];
     if (!workers)
         return definition_fail(v, map, SYNK_INVALID, "has no 'workers'");
-    if (workers->kind != NODE_ARRAY || !workers->count)
-        return definition_fail_type(v, workers, "workers",
-                                    workers->kind == NODE_ARRAY ? "a list with at least one worker"
-                                                                : "a list of maps");
+    if (workers->kind != NODE_ARRAY)
+        return definition_fail_type(v, workers, "workers", "a list of maps");
+    if (!workers->count)
+        return definition_fail(v, workers, SYNK_INVALID,
+                               "'workers' is empty: a process has one at least");
     if (workers->count > LIMIT_WORKERS)
         return definition_fail(v, workers, SYNK_TOO_LARGE, "has %u workers, more than %d",
                                workers->count, LIMIT_WORKERS);
@@ -275,8 +276,8 @@ static enum synk_status read_limit(struct validation *v, const struct node *key,
                        : definition_fail(v, amount, SYNK_INVALID,
                                          "limit '%s' is %u in another file", name,
                                          set->limits[i].most);
-    set->limits = mem_grow(set->limits, &set->limit_capacity, set->limit_count + 1,
-                           sizeof(*set->limits));
+    set->limits =
+        mem_grow(set->limits, &set->limit_capacity, set->limit_count + 1, sizeof(*set->limits));
     set->limits[set->limit_count++] =
         (struct limit_def){mem_strdup(name), (uint32_t)amount->integer};
     return SYNK_OK;

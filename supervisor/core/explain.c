@@ -26,6 +26,20 @@ enum {
     WORKERS_COMPARED = 2000, /* with that name */
 };
 
+/* "350 ms", "12 s", "5 min 3 s", "2 h 10 min". */
+static void append_duration(struct buf *out, int64_t ms)
+{
+    long long s = (long long)(ms + 500) / 1000;
+    if (ms < 1000)
+        buf_printf(out, "%lld ms", ms > 0 ? (long long)ms : 0LL);
+    else if (s < 60)
+        buf_printf(out, "%lld s", s);
+    else if (s < 3600)
+        buf_printf(out, "%lld min %lld s", s / 60, s % 60);
+    else
+        buf_printf(out, "%lld h %lld min", s / 3600, s / 60 % 60);
+}
+
 static void explain_pending(struct engine *engine, const struct run *run, uint32_t task,
                             struct buf *out)
 {
@@ -168,7 +182,8 @@ static bool explain_task(struct engine *engine, struct run *run, uint32_t task, 
             buf_printf(out, ", %d%% done", (int)(t->extra->progress * 100));
         return false;
     case TASK_RETRY_WAIT:
-        buf_printf(out, "is tried again in %lld ms", (long long)(t->at - engine->now));
+        buf_printf(out, "is tried again in ");
+        append_duration(out, t->at - engine->now);
         if (t->extra && t->extra->error)
             buf_printf(out, "; attempt %u: %.*s", t->attempts, (int)t->extra->error->size,
                        (const char *)t->extra->error->data);
@@ -299,8 +314,8 @@ static void print_time(int64_t wall_ms, struct buf *out)
     int64_t seconds = civil_floor(wall_ms, 1000), days = civil_floor(seconds, CIVIL_DAY_S);
     struct civil date = civil_date(days);
     int second = (int)(seconds - days * CIVIL_DAY_S);
-    buf_printf(out, "%lld-%02u-%02u %02d:%02d:%02d UTC", (long long)date.year, date.month,
-               date.day, second / 3600, second / 60 % 60, second % 60);
+    buf_printf(out, "%lld-%02u-%02u %02d:%02d:%02d UTC", (long long)date.year, date.month, date.day,
+               second / 3600, second / 60 % 60, second % 60);
 }
 
 /* A queued run: one line for the whole. */
@@ -313,7 +328,8 @@ static bool explain_queued(struct engine *engine, const struct run *run, struct 
     if (run->start_due) {
         buf_printf(out, "starts at ");
         print_time(run->not_before, out);
-        buf_printf(out, ", in %lld ms", (long long)(run->start_due - engine->now));
+        buf_printf(out, ", in ");
+        append_duration(out, run->start_due - engine->now);
         return false;
     }
     if (run->track->first != run) {

@@ -25,8 +25,8 @@
 /* Whether the attempt was handed out by an earlier life and not recorded. */
 static bool is_unrecorded(const struct run *run, const struct task *task, struct attempt_id id)
 {
-    bool waits = task->state == TASK_READY || task->state == TASK_RETRY_WAIT ||
-                 (task->flags & TASK_IN_TURN);
+    bool waits =
+        task->state == TASK_READY || task->state == TASK_RETRY_WAIT || (task->flags & TASK_IN_TURN);
     return run->recovered && waits && id.attempt > task->attempts && id.epoch >= task->epoch;
 }
 
@@ -230,6 +230,8 @@ static void take_milestone(struct engine *engine, struct host *host,
         return;
     /* Unlike a result, it leaves no trace in the task: its number has to be kept. */
     host->unsaved = true;
+    /* The host tells late that an attempt began; the log has it before what it did. */
+    task_tell_start(engine, run, report->id.task);
     struct task_extra *extra = task_extra(&run->tasks[report->id.task]);
     blob_unref(extra->milestone);
     extra->milestone = blob_new(report->name);

@@ -305,7 +305,7 @@ void request_cancel(struct engine *engine, struct request *request)
     struct synk_bytes worker = body_text(request, "worker");
     if (!request_named_run(engine, request, &name))
         return;
-    if (!name.run) {
+    if (!name.run || run_status_is_final(name.run->status)) {
         request_fail(engine, request, SYNK_REFUSED, 0, "%s#%llu has ended", name.unit->id_text,
                      (unsigned long long)name.number);
         return;
@@ -321,9 +321,7 @@ void request_cancel(struct engine *engine, struct request *request)
     pack_cstr(out, name.run->label);
     pack_key(out, "status");
     bool ends_now = !name.run->tasks || !name.run->open;
-    pack_cstr(out, run_status_is_final(name.run->status) || !ends_now
-                       ? run_status_name(name.run->status)
-                       : run_status_name(RUN_CANCELLED));
+    pack_cstr(out, run_status_name(ends_now ? RUN_CANCELLED : name.run->status));
     reply_close(engine, request);
 }
 

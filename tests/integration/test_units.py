@@ -59,7 +59,8 @@ class Schedules(Unit):
         self.start(workers=[{"id": "tick", "intervalMs": 50, "maxRuns": 2, "command":
                              f"{self.says('x')}; test $(wc -l < {self.path('said')}) -gt 2"}])
         wait_until(lambda: not self.unit("tick")["enabled"], "maxRuns disables it")
-        self.assertEqual(self.statuses("tick"), ["failed", "failed", "succeeded", "succeeded"])
+        ran = [status for status in self.statuses("tick") if status != "skipped"]  # one overlapped
+        self.assertEqual(ran, ["failed", "failed", "succeeded", "succeeded"])
 
     def test_what_was_missed_while_down_runs_once_or_never(self):
         interval, units = 1000, ("once", "skip", "all")
@@ -405,7 +406,7 @@ class BadInput(Unit):
                 self.assertTrue(result.err.startswith("synk"), result.err)
         self.write("a.go", "")
         self.end(run, "succeeded")
-        self.assertIn("succeeded", self.synk("cancel", run).out)  # too late, and says so
+        self.assertIn("has ended", self.synk("cancel", run, status=4).err)
 
 
 class Apply(Unit):

@@ -35,6 +35,13 @@ static void was_asked(const char *expected)
     pthread_mutex_unlock(&asked_lock);
 }
 
+static void was_asked_for(const char *part)
+{
+    pthread_mutex_lock(&asked_lock);
+    CU_ASSERT_PTR_NOT_NULL(strstr(asked, part));
+    pthread_mutex_unlock(&asked_lock);
+}
+
 static void each_call_asks_what_it_says(void)
 {
     static const char *const runs[] = {"a", "pool#2"}, *const tags[] = {"gpu"};
@@ -90,11 +97,11 @@ static void each_call_asks_what_it_says(void)
     CU_ASSERT_EQUAL(synk_list_next(list, &item, &error), SYNK_OK);
     CU_ASSERT_PTR_NULL(item);
     synk_list_close(list);
-    CU_ASSERT_PTR_NOT_NULL(strstr(asked, "\"what\":\"slots\""));
+    was_asked_for("\"what\":\"slots\"");
     CU_ASSERT_EQUAL(synk_list_limits(client, &list, &error), SYNK_OK);
     CU_ASSERT_EQUAL(synk_list_next(list, &item, &error), SYNK_OK);
     synk_list_close(list);
-    CU_ASSERT_PTR_NOT_NULL(strstr(asked, "\"what\":\"limits\""));
+    was_asked_for("\"what\":\"limits\"");
     synk_client_close(client);
     fake_free(fake);
 }

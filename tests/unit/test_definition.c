@@ -99,7 +99,7 @@ static const struct {
      "nightly.yaml:2: workers[0]: 'id' must be 1 to 128 bytes of printable UTF-8 without / and #, "
      "not the string 'a/b'"},
     {"processes:\n- id: p\n  workers: []\n", SYNK_INVALID,
-     "nightly.yaml:3: process 'p': 'workers' must be a list with at least one worker, not a list"},
+     "nightly.yaml:3: process 'p': 'workers' is empty: a process has one at least"},
     {"processes:\n- id: p\n", SYNK_INVALID, "nightly.yaml:2: process 'p': has no 'workers'"},
     {"workers:\n- {id: w, run: x.y, maxRetries: many}\n", SYNK_INVALID,
      "nightly.yaml:2: worker 'w': 'maxRetries' must be an integer from 0 to 1000000, not the "

@@ -396,7 +396,7 @@ static void a_delayed_run_starts_when_it_is_due(void)
     APPLY("\"maxRetries\":0");
     uint64_t run = fixture_start(&f, "{\"unit\":\"w\",\"delayMs\":600000}");
     CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, run), "queued");
-    EXPLAINED("w#1", "starts at 2023-11-14 22:23:20 UTC, in 600000 ms");
+    EXPLAINED("w#1", "starts at 2023-11-14 22:23:20 UTC, in 10 min 0 s");
     later(&f, 10 * MINUTE - 1);
     CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, run), "queued");
     later(&f, 1);
@@ -421,7 +421,7 @@ static void a_delay_survives_restarts_and_clocks(void)
     restart(&f);
     later(&f, 8 * MINUTE);
     CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, run), "queued");
-    EXPLAINED("w#1", "in 60000 ms");
+    EXPLAINED("w#1", "in 1 min 0 s");
     later(&f, MINUTE);
     CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, run), "running");
     /* Due while nobody ran: at the start. */
