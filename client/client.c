@@ -78,8 +78,7 @@ static enum synk_status locate(struct synk_client *client,
     if (is_environment && text && !text[0])
         text = NULL;
     if (!text) {
-        enum synk_status status =
-            directory_resolve(options->directory, &client->directory, error);
+        enum synk_status status = directory_resolve(options->directory, &client->directory, error);
         if (!status)
             client->where = mem_strdup(client->directory.run);
         return status;

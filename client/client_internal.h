@@ -78,17 +78,17 @@ struct link {
     int64_t heard_ms, events_heard_ms, probe_ms, probe_wait_ms;
     uint64_t head; /* the highest number that PUB told */
     /* By addresses; see link.c. */
-    size_t at;             /* the one in use, unless: */
-    bool has_leader;       /* told by one that does not lead */
-    bool wants_leader;     /* goes to `leader` next, and not to the next of the list */
+    size_t at;         /* the one in use, unless: */
+    bool has_leader;   /* told by one that does not lead */
+    bool wants_leader; /* goes to `leader` next, and not to the next of the list */
     struct address leader;
-    bool is_found;         /* a supervisor has answered */
-    int64_t opened_ms;     /* when the search began */
-    int64_t tried_ms;      /* when the present address was first connected to */
-    int64_t asked_ms;      /* when the `connect` under way was first sent */
-    int64_t next_ms;       /* when to go to another address; INT64_MAX = no reason to */
-    unsigned refusals;     /* connections in a row that failed */
-    unsigned sockets;      /* opened so far */
+    bool is_found;          /* a supervisor has answered */
+    int64_t opened_ms;      /* when the search began */
+    int64_t tried_ms;       /* when the present address was first connected to */
+    int64_t asked_ms;       /* when the `connect` under way was first sent */
+    int64_t next_ms;        /* when to go to another address; INT64_MAX = no reason to */
+    unsigned refusals;      /* connections in a row that failed */
+    unsigned sockets;       /* opened so far */
     char refused_text[256]; /* why the last one would not have us */
 };
 

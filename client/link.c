@@ -171,8 +171,8 @@ static int64_t next_deadline_ms(const struct synk_client *client)
             link->down_since_ms > link->tried_ms ? link->down_since_ms : link->tried_ms;
         due_ms = since_ms + CLIENT_TRY_MS;
     } else if (link->is_probing) {
-        due_ms = (link->heard_ms > link->asked_ms ? link->heard_ms : link->asked_ms) +
-                 CLIENT_MUTE_MS;
+        due_ms =
+            (link->heard_ms > link->asked_ms ? link->heard_ms : link->asked_ms) + CLIENT_MUTE_MS;
     }
     return due_ms < link->next_ms ? due_ms : link->next_ms;
 }
@@ -223,8 +223,7 @@ void link_refused(struct synk_client *client, struct synk_bytes body, int64_t no
         leader.size && address_parse(leader, false, &link->leader, NULL) == SYNK_OK;
     /* At once, unless two point at each other. */
     link->refusals++;
-    link->next_ms =
-        now_ms + (link->wants_leader && link->refusals < 4 ? 0 : jitter(client, 500));
+    link->next_ms = now_ms + (link->wants_leader && link->refusals < 4 ? 0 : jitter(client, 500));
     synk_document_free(document);
 }
 

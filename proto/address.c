@@ -71,10 +71,11 @@ enum synk_status address_parse(struct synk_bytes text, bool may_be_any, struct a
                            "'%.*s' needs a port from 1 to %d behind it (the next two are used too)",
                            shown, data, PORT_MAX);
     if (!take_host(bytes_of(data + scheme, colon - 1 - scheme), address.host))
-        return status_fail(error, SYNK_INVALID,
-                           "'%.*s' does not name its machine by number: write tcp://10.0.0.1:%u, or "
-                           "tcp://[fd00::1]:%u",
-                           shown, data, address.port, address.port);
+        return status_fail(
+            error, SYNK_INVALID,
+            "'%.*s' does not name its machine by number: write tcp://10.0.0.1:%u, or "
+            "tcp://[fd00::1]:%u",
+            shown, data, address.port, address.port);
     if (address_is_any(&address) && !may_be_any)
         return status_fail(error, SYNK_INVALID,
                            "'%.*s' means every address of a machine: which one is to be connected "

@@ -227,6 +227,13 @@ static void on_message(void *context, struct msg_header header, struct synk_byte
     daemon_apply(daemon);
 }
 
+static void on_broken(void *context)
+{
+    struct daemon *daemon = context;
+    daemon_step(daemon, (struct host_input){.kind = HOST_LINK_BROKEN});
+    daemon_apply(daemon);
+}
+
 static bool is_due(int64_t *last_ms, int64_t every_ms, int64_t now)
 {
     if (now - *last_ms < every_ms)
@@ -489,6 +496,9 @@ static enum synk_status start(struct daemon *daemon, struct synk_error *error)
     if (!status)
         status = make_workers(daemon, error);
     daemon->link = link_new(&daemon->loop, on_message, daemon);
+    /* To one address ZeroMQ connects again by itself, and what was queued is not lost. */
+    if (daemon->options->address_count > 1)
+        link_watch_breaks(daemon->link, on_broken);
     if (!status)
         status = reconnect(daemon, (struct synk_bytes){0}, error);
     if (status)

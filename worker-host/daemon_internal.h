@@ -42,7 +42,7 @@ struct daemon {
     struct refused_plugin_text *refused;
     struct worker *workers; /* room for LIMIT_HOST_SLOTS: handles in them do not move */
     uint32_t slots;         /* how many were made */
-    uint32_t *reclaims; /* slots whose tasks are to be taken back */
+    uint32_t *reclaims;     /* slots whose tasks are to be taken back */
     size_t reclaim_count;
     int64_t viewed_ms, usage_ms, output_ms, pruned_ms;
     pid_t parent;

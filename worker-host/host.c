@@ -215,8 +215,8 @@ static bool is_idle(const struct host *host)
 
 static void leave_if_done(struct host *host, int64_t now_ms, struct host_effects *effects)
 {
-    bool is_over = host->stopping && host->config.stop_ms &&
-                   now_ms - host->stopped_ms >= host->config.stop_ms;
+    bool is_over =
+        host->stopping && host->config.stop_ms && now_ms - host->stopped_ms >= host->config.stop_ms;
     if (is_over && !host->exited) {
         leave(host, "its grace is over", effects);
         return;
@@ -266,6 +266,10 @@ void host_step(struct host *host, const struct host_input *input, struct host_ef
     case HOST_TIME:
         link_time(host, input->now_ms, effects);
         slots_time(host, input->now_ms, effects);
+        break;
+    case HOST_LINK_BROKEN:
+        if (host->link != LINK_WAIT)
+            wait_a_while(host, input->now_ms);
         break;
     case HOST_STOP:
         stop(host, input->now_ms, effects);

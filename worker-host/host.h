@@ -51,6 +51,7 @@ enum host_input_kind {
                               died in its oldest task. All its reports were passed before */
     HOST_RECLAIMED,        /* slot, count: so many of its newest tasks come back */
     HOST_SPOOL_FAILED,     /* the last HOST_SPOOL_… effect left the file as it was */
+    HOST_LINK_BROKEN, /* the connection has ended, or could not be made; where there are others */
     HOST_TIME,
     HOST_STOP, /* finish and leave; a second time: leave */
 };
@@ -76,10 +77,10 @@ struct host_task {
 };
 
 enum host_effect_kind {
-    HOST_SEND,    /* header, body */
-    HOST_GIVE,    /* slot, task */
-    HOST_RECLAIM, /* slot: take back what has not begun, then HOST_RECLAIMED */
-    HOST_END,     /* slot: how: the oldest task is to end */
+    HOST_SEND,       /* header, body */
+    HOST_GIVE,       /* slot, task */
+    HOST_RECLAIM,    /* slot: take back what has not begun, then HOST_RECLAIMED */
+    HOST_END,        /* slot: how: the oldest task is to end */
     HOST_SLOT_OPEN,  /* slot: is to have a runner, if it has none; it may be a new one */
     HOST_SLOT_CLOSE, /* slot: its runner, which has nothing in hand, is to go */
     /* At most one of these in a round. body: whole encoded report items. */
@@ -88,8 +89,8 @@ enum host_effect_kind {
                          */
     HOST_RECONNECT,     /* text: the address of the leader, or empty: the next of those known */
     HOST_READ_LOG,      /* log, and whether the attempt is running on `slot` */
-    HOST_EXIT, /* kill what runs, see it dead, go on with the effects, and leave */
-    HOST_LOG, /* text: a line for the log */
+    HOST_EXIT,          /* kill what runs, see it dead, go on with the effects, and leave */
+    HOST_LOG,           /* text: a line for the log */
 };
 enum host_end { END_ASK, END_TERM, END_KILL };
 struct host_effect {

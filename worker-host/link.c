@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <zmq.h>
 
@@ -40,6 +41,10 @@ struct link {
     void *context;
     void *zmq, *socket;
     uv_poll_t *poll;
+    link_broken broken; /* NULL = nobody asks */
+    void *monitor;
+    uv_poll_t *monitor_poll;
+    unsigned monitors; /* so far: each has a name of its own */
     uv_idle_t idle;
     char *address;
     struct queued *first, **last;
@@ -88,17 +93,66 @@ static void forget_queue(struct link *link)
     link->queued_bytes = 0;
 }
 
+static void unwatch(uv_poll_t **poll)
+{
+    if (!*poll)
+        return;
+    uv_poll_stop(*poll);
+    uv_close((uv_handle_t *)*poll, free_handle);
+    *poll = NULL;
+}
+
+static void watch(struct link *link, void *socket, uv_poll_t **ret_poll)
+{
+    int fd;
+    size_t size = sizeof(fd);
+    if (zmq_getsockopt(socket, ZMQ_FD, &fd, &size))
+        abort();
+    *ret_poll = mem_alloc(sizeof(**ret_poll));
+    if (uv_poll_init(link->loop, *ret_poll, fd) ||
+        uv_poll_start(*ret_poll, UV_READABLE, on_readable))
+        abort();
+}
+
 static void disconnect(struct link *link)
 {
-    if (link->poll) {
-        uv_poll_stop(link->poll);
-        uv_close((uv_handle_t *)link->poll, free_handle);
-        link->poll = NULL;
+    unwatch(&link->poll);
+    unwatch(&link->monitor_poll);
+    if (link->monitor) {
+        zmq_socket_monitor(link->socket, NULL, 0);
+        zmq_close(link->monitor);
     }
     if (link->socket)
         zmq_close(link->socket);
-    link->socket = NULL;
+    link->socket = link->monitor = NULL;
     forget_queue(link);
+}
+
+void link_watch_breaks(struct link *link, link_broken broken)
+{
+    link->broken = broken;
+}
+
+/* Without it, breaks are seen by silence. */
+static void open_monitor(struct link *link)
+{
+    char address[48];
+    snprintf(address, sizeof(address), "inproc://link-%u", link->monitors++);
+    if (!link->broken ||
+        zmq_socket_monitor(link->socket, address,
+                           ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CONNECT_RETRIED) != 0)
+        return;
+    link->monitor = zmq_socket(link->zmq, ZMQ_PAIR);
+    if (!link->monitor)
+        return;
+    int no_linger = 0;
+    zmq_setsockopt(link->monitor, ZMQ_LINGER, &no_linger, sizeof(no_linger));
+    if (zmq_connect(link->monitor, address) != 0) {
+        zmq_close(link->monitor);
+        link->monitor = NULL;
+        return;
+    }
+    watch(link, link->monitor, &link->monitor_poll);
 }
 
 static void set_option(void *socket, int option, int value)
@@ -146,17 +200,11 @@ enum synk_status link_connect(struct link *link, struct synk_bytes address,
     set_option(link->socket, ZMQ_TCP_MAXRT, UNCONFIRMED_MS);
     if (zmq_setsockopt(link->socket, ZMQ_MAXMSGSIZE, &largest, sizeof(largest)))
         abort();
+    open_monitor(link);
     if (zmq_connect(link->socket, link->address))
         return status_fail(error, SYNK_INVALID, "cannot connect to '%s': %s", link->address,
                            zmq_strerror(zmq_errno()));
-    int fd;
-    size_t size = sizeof(fd);
-    if (zmq_getsockopt(link->socket, ZMQ_FD, &fd, &size))
-        abort();
-    link->poll = mem_alloc(sizeof(*link->poll));
-    if (uv_poll_init(link->loop, link->poll, fd) ||
-        uv_poll_start(link->poll, UV_READABLE, on_readable))
-        abort();
+    watch(link, link->socket, &link->poll);
     return SYNK_OK;
 }
 
@@ -241,10 +289,24 @@ static bool receive_one(struct link *link)
     return total > 0 && socket == link->socket;
 }
 
+/* Whether the monitor had anything to say; each event is two frames. */
+static bool has_broken(struct link *link)
+{
+    bool broken = false;
+    zmq_msg_t frame;
+    zmq_msg_init(&frame);
+    while (link->monitor && zmq_msg_recv(&frame, link->monitor, ZMQ_DONTWAIT) >= 0)
+        broken = true;
+    zmq_msg_close(&frame);
+    return broken;
+}
+
 void link_pump(struct link *link)
 {
     if (!link->socket)
         return;
+    if (has_broken(link))
+        link->broken(link->context);
     bool more = true;
     int turns = 0;
     for (; turns < MESSAGES_A_TURN && more && link->socket; turns++)
@@ -263,6 +325,11 @@ void link_settle(struct link *link)
         uv_idle_start(&link->idle, on_idle);
     else
         uv_idle_stop(&link->idle);
+    /* Asked, so that its descriptor tells of the next one. */
+    size = sizeof(events);
+    if (link->monitor && zmq_getsockopt(link->monitor, ZMQ_EVENTS, &events, &size) == 0 &&
+        events & ZMQ_POLLIN)
+        uv_idle_start(&link->idle, on_idle);
 }
 
 uint64_t link_dropped(const struct link *link)

@@ -98,7 +98,8 @@ struct recall {
 static void recall_open(struct recall *recall, struct engine *engine, struct host *host)
 {
     *recall = (struct recall){.engine = engine, .host = host};
-    recall->items = arena_alloc(&engine->scratch, (host->flight_count + 1) * sizeof(*recall->items));
+    recall->items =
+        arena_alloc(&engine->scratch, (host->flight_count + 1) * sizeof(*recall->items));
 }
 
 static void recall_add(struct recall *recall, const struct flight *flight)

@@ -1,6 +1,6 @@
 /*
- * Hosts that get no work, because somebody asked for it, and work that is taken back from hosts that
- * have not begun it: of those, and of busy ones while others idle.
+ * Hosts that get no work, because somebody asked for it, and work that is taken back from hosts
+ * that have not begun it: of those, and of busy ones while others idle.
  */
 #ifndef CORE_DRAIN_H
 #define CORE_DRAIN_H

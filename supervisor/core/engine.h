@@ -41,9 +41,9 @@ struct engine_config {
      * what was paused, and releases what was not used, for so long. */
     int64_t watch_interval_ms, idle_threshold_ms;
     bool auto_unpause, auto_release;
-    bool schedule_by_hand;     /* nothing starts by its schedule but by a TICK */
-    const char *boot;          /* changes when now_ms starts anew, as at a boot; "" = unknown */
-    bool exits_when_idle;      /* private supervisors */
+    bool schedule_by_hand; /* nothing starts by its schedule but by a TICK */
+    const char *boot;      /* changes when now_ms starts anew, as at a boot; "" = unknown */
+    bool exits_when_idle;  /* private supervisors */
     const char *version;
     const char *durability;     /* what the store promises, for acknowledgements: "fsync", "none" */
     const char *events_address; /* told to clients at CONNECT */

@@ -307,9 +307,9 @@ static void refuse(struct engine *engine, uint32_t peer, const char *text)
 }
 
 /* Refuses a host that takes another's name. A new instance succeeds the old one where that is dead:
- * it comes from the same directory, which only one host at a time can have, or it was not heard from
- * for long enough to be suspect. Two that live would else take the name from each other in turns,
- * and lose what they run each time. */
+ * it comes from the same directory, which only one host at a time can have, or it was not heard
+ * from for long enough to be suspect. Two that live would else take the name from each other in
+ * turns, and lose what they run each time. */
 static bool is_impostor(struct engine *engine, const struct input *input,
                         const struct msg_hello *hello, const struct host *host)
 {

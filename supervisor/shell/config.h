@@ -23,7 +23,7 @@ struct config {
     /* Silence of a worker host, ms; 0 = the default. For tests: shorter ones lose hosts that are
      * only busy, and longer ones leave their tasks waiting. */
     int64_t suspect_ms, lost_ms;
-    uint32_t slots;    /* of the local worker host; 0 = none */
+    uint32_t slots; /* of the local worker host; 0 = none */
     const char **plugin_dirs;
     size_t plugin_dir_count;
     bool is_private; /* ends with its parent, or when idle */
@@ -37,8 +37,9 @@ struct config {
     char *state_default;
 };
 
-/* The defaults of keep_* and *_ms come from the caller (the engine's). Strings point into argv. Fails with
- * SYNK_INVALID (argv) or as directory_resolve does. config_fini frees, also after a failure. */
+/* The defaults of keep_* and *_ms come from the caller (the engine's). Strings point into argv.
+ * Fails with SYNK_INVALID (argv) or as directory_resolve does. config_fini frees, also after a
+ * failure. */
 enum synk_status config_parse(struct config *config, int argc, char **argv,
                               enum config_action *ret_action, struct synk_error *error);
 void config_fini(struct config *config);

@@ -7,6 +7,7 @@ import random
 import re
 import signal
 import socket
+import time
 
 import harness
 from harness import SynkTest, wait_until
@@ -143,6 +144,52 @@ class Remote(SynkTest):
         self.host("a")
         self.synk("wait", run)  # within the time after which the first would be suspect
         self.assertEqual(self.ran(), ["w a", "w a"])
+
+    def test_more_hosts_do_more_at_once(self):
+        names = [f"w{i}" for i in range(6)]
+        self.write("p.json", json.dumps(self.gated(*names)))
+        self.listen(self.path("p.json"))
+        self.host("a")
+        self.wait_for("a", "up")
+        run = self.synk("run", "p", "--json").json()["run"]
+        wait_until(lambda: len(self.ran()) == 2, "a is full")
+        self.host("b")
+        self.host("c")
+        wait_until(lambda: len(self.ran()) == 6, "all run at once")
+        self.assertEqual(sorted(line.split()[1] for line in self.ran()), list("aabbcc"))
+        self.write("go", "")
+        self.synk("wait", run)
+
+    def test_hosts_wait_for_the_next_supervisor(self):
+        self.write("w.json", json.dumps({"workers": [{"id": "w", "command": "true"}]}))
+        self.listen(self.path("w.json"))
+        host = self.host("a")
+        self.wait_for("a", "up")
+        self.synk("run", "w", "--wait")
+        self.synk("down")
+        self.assertIsNone(host.poll())
+        self.up("--listen", self.address, slots=0)
+        self.synk("run", "w", "--wait")
+
+    def test_a_host_of_two_addresses_goes_where_it_is_answered(self):
+        self.listen()
+        first = self.address
+        self.dir = self.path("second")
+        self.listen()
+        second, self.address = self.address, f"{first},{self.address}"
+        self.host("a")
+        at = {"SYNK_CONNECT": first}, {"SYNK_CONNECT": second}
+
+        def is_at(env):
+            return [host["state"] for host in self.synk("ls", "hosts", "--json", env=env).lines()]
+
+        wait_until(lambda: is_at(at[0]) == ["up"], "it is at the first")
+        self.dir = self.path("d")
+        self.kill_supervisor()
+        began = time.monotonic()
+        self.dir = self.path("second")
+        wait_until(lambda: is_at(at[1]) == ["up"], "it is at the second")
+        self.assertLess(time.monotonic() - began, 8, "it waited for silence")
 
     def test_two_hosts_of_one_name_do_not_fight(self):
         self.listen()

@@ -57,9 +57,9 @@ struct fixture {
     struct attempt_id recalls[64]; /* the first ones */
     uint32_t recall_peer;          /* of the last one */
     size_t recall_count, refuse_count;
-    bool is_remote;    /* messages come over the network */
-    bool is_draining;  /* heartbeats say so */
-    uint64_t home;     /* of hellos */
+    bool is_remote;     /* messages come over the network */
+    bool is_draining;   /* heartbeats say so */
+    uint64_t home;      /* of hellos */
     struct query query; /* the last one; bytes gone */
     size_t query_count;
     unsigned spawns, exits, whos;

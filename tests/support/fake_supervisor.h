@@ -18,7 +18,16 @@
 
 #include "tests/support/unit.h"
 
-enum { REFUSE = 33, CONNECT = 64, UPLOAD = 65, APPLY = 66, RUN = 67, WAIT = 69, FETCH = 76, REPLY = 128 };
+enum {
+    REFUSE = 33,
+    CONNECT = 64,
+    UPLOAD = 65,
+    APPLY = 66,
+    RUN = 67,
+    WAIT = 69,
+    FETCH = 76,
+    REPLY = 128
+};
 
 struct fake;
 struct question {
@@ -31,8 +40,9 @@ typedef void (*handle)(struct fake *fake, const struct question *question);
 
 struct fake {
     char directory[128];
-    int port;                       /* on 127.0.0.1; 0 = by the directory */
-    _Atomic(const char *) refusal; /* it does not lead: JSON that answers everything; NULL = it does */
+    int port; /* on 127.0.0.1; 0 = by the directory */
+    _Atomic(const char *)
+        refusal; /* it does not lead: JSON that answers everything; NULL = it does */
     void *context, *router, *pub;
     pthread_t thread;
     atomic_bool is_stopping;

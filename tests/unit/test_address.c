@@ -69,10 +69,14 @@ static void who_can_reach_it(void)
         const char *text;
         bool is_loopback, is_any;
     } table[] = {
-        {"tcp://127.0.0.1:7400", true, false}, {"tcp://127.8.0.1:7400", true, false},
-        {"tcp://[::1]:7400", true, false},     {"tcp://128.0.0.1:7400", false, false},
-        {"tcp://[::2]:7400", false, false},    {"tcp://0.0.0.0:7400", false, true},
-        {"tcp://*:7400", false, true},         {"tcp://[0::0]:7400", false, true},
+        {"tcp://127.0.0.1:7400", true, false},
+        {"tcp://127.8.0.1:7400", true, false},
+        {"tcp://[::1]:7400", true, false},
+        {"tcp://128.0.0.1:7400", false, false},
+        {"tcp://[::2]:7400", false, false},
+        {"tcp://0.0.0.0:7400", false, true},
+        {"tcp://*:7400", false, true},
+        {"tcp://[0::0]:7400", false, true},
         /* Reaches the first machine's loopback only in looks. */
         {"tcp://[::ffff:127.0.0.1]:7400", false, false},
     };

@@ -104,7 +104,8 @@ static void a_drain_survives_both(void)
     fixture_fini(&f);
 }
 
-/* Rejecting in a circle: a host that leaves was sent its tasks again as fast as it gave them back. */
+/* Rejecting in a circle: a host that leaves was sent its tasks again as fast as it gave them back.
+ */
 static void a_host_that_says_it_is_draining_is_sent_nothing(void)
 {
     struct fixture f;

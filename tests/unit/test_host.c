@@ -276,8 +276,8 @@ static bool says_draining(const struct stage *stage)
     struct msg_heartbeat beat = {0};
     if (!effect)
         return false;
-    CU_ASSERT_EQUAL(
-        msg_heartbeat_decode(host_effect_body(&stage->effects, effect), &beat, NULL), SYNK_OK);
+    CU_ASSERT_EQUAL(msg_heartbeat_decode(host_effect_body(&stage->effects, effect), &beat, NULL),
+                    SYNK_OK);
     return beat.draining;
 }
 
@@ -294,6 +294,24 @@ static void test_a_stop_is_told_before_anything_comes_back(void)
     CU_ASSERT_PTR_NULL(find(&stage, HOST_SEND, MSG_REJECT));
     step(&stage, (struct host_input){.kind = HOST_RECLAIMED, .count = 2});
     CU_ASSERT_PTR_NOT_NULL(find(&stage, HOST_SEND, MSG_REJECT));
+    destroy(&stage);
+}
+
+/* By silence alone, a standby that has taken over waited ten seconds for its hosts. */
+static void test_a_broken_link_is_left_at_once(void)
+{
+    struct stage stage = make(1, false);
+    settle(&stage);
+    step(&stage, (struct host_input){.kind = HOST_LINK_BROKEN});
+    CU_ASSERT_EQUAL(count(&stage, HOST_RECONNECT), 0); /* not in step with all others */
+    stage.now_ms += 500;
+    step(&stage, (struct host_input){.kind = HOST_TIME});
+    CU_ASSERT_EQUAL(count(&stage, HOST_RECONNECT), 1);
+    step(&stage, (struct host_input){.kind = HOST_LINK_BROKEN});
+    step(&stage, (struct host_input){.kind = HOST_LINK_BROKEN});
+    stage.now_ms += 1000;
+    step(&stage, (struct host_input){.kind = HOST_TIME});
+    CU_ASSERT_EQUAL(count(&stage, HOST_RECONNECT), 2);
     destroy(&stage);
 }
 
@@ -482,8 +500,9 @@ static const struct unit_case cases[] = {
     {"a_crash_costs_its_own_attempt_only", test_a_crash_costs_its_own_attempt_only},
     {"cancel_before_and_after_the_start", test_cancel_before_and_after_the_start},
     {"recall_and_drain_give_back", test_recall_and_drain_give_back},
-        {"a stop is told first", test_a_stop_is_told_before_anything_comes_back},
-        {"grace of a stop", test_the_grace_of_a_stop_ends},
+    {"a stop is told first", test_a_stop_is_told_before_anything_comes_back},
+    {"grace of a stop", test_the_grace_of_a_stop_ends},
+    {"broken link", test_a_broken_link_is_left_at_once},
     {"reports_survive_the_link_and_the_host", test_reports_survive_the_link_and_the_host},
     {"a_failed_append_is_tried_again", test_a_failed_append_is_tried_again},
     {"a_torn_spool_is_rewritten_first", test_a_torn_spool_is_appended_to_only_once_it_is_whole},

@@ -107,7 +107,7 @@ static void encode_body(enum body_kind kind, struct buf *out)
     static const struct synk_bytes tags[] = {{"gpu", 3}};
     static const struct refused_plugin_text refused[] = {{{"old", 3}, {"plugin ABI 0", 12}}};
     struct msg_hello hello = {S("local"), UINT64_MAX, 8, 4711,    S("0.1.0"), functions,
-                              2,          tags,       1, refused, 1,         99};
+                              2,          tags,       1, refused, 1,          99};
     struct msg_welcome welcome = {1000, 10000};
     struct msg_attempt attempts[] = {
         {.id = {1, 2, 3, 4}, .phase = PHASE_RUNNING, .at = 5},

@@ -79,8 +79,9 @@ static const struct {
     {"idle", STYLE_DIM, "·"},        {"running", STYLE_BUSY, "▶"},
     {"dispatched", STYLE_BUSY, "▷"}, {"retry-wait", STYLE_WAIT, "↻"},
     {"paused", STYLE_WAIT, "‖"},     {"suspect", STYLE_WAIT, "?"},
-    {"draining", STYLE_WAIT, "↓"},   {"queued", STYLE_WAIT, "·"},
-    {"ready", STYLE_NONE, "·"},      {"pending", STYLE_DIM, "·"},
+    {"draining", STYLE_WAIT, "↓"},   {"drained", STYLE_WAIT, "↓"},
+    {"queued", STYLE_WAIT, "·"},     {"ready", STYLE_NONE, "·"},
+    {"pending", STYLE_DIM, "·"},
 };
 
 enum style style_of(struct synk_bytes state)

@@ -155,9 +155,9 @@ void draw_mark(struct draw_line *line, struct synk_bytes state)
     /* Units, runs and hosts have states that tasks do not. */
     static const struct {
         const char *state, *letter;
-    } letters[] = {{"completed", "S"}, {"error", "F"},  {"idle", "."},
-                   {"paused", "="},    {"queued", "."}, {"up", "+"},
-                   {"suspect", "?"},   {"lost", "X"},   {"draining", "v"}};
+    } letters[] = {{"completed", "S"}, {"error", "F"},  {"idle", "."},    {"paused", "="},
+                   {"queued", "."},    {"up", "+"},     {"suspect", "?"}, {"lost", "X"},
+                   {"draining", "v"},  {"drained", "v"}};
     const char *mark = graph_mark(state, line->is_utf8);
     for (size_t i = 0; !line->is_utf8 && i < sizeof(letters) / sizeof(letters[0]); i++)
         if (bytes_equal(state, bytes_str(letters[i].state)))

@@ -76,9 +76,10 @@ const struct verb verb_drain = {
     .name = "drain",
     .arguments = "HOST [--wait] [--undo]",
     .summary = "Give a worker host no more work; what runs there finishes",
-    .help = "  --wait  return when it has finished\n"
-            "  --undo  let it have work again\n\n"
-            "What the host was given and has not begun goes elsewhere. It stays drained when it, or\n"
-            "the supervisor, is started again, until --undo. `synk ls hosts` names the hosts.\n",
+    .help =
+        "  --wait  return when it has finished\n"
+        "  --undo  let it have work again\n\n"
+        "What the host was given and has not begun goes elsewhere. It stays drained when it, or\n"
+        "the supervisor, is started again, until --undo. `synk ls hosts` names the hosts.\n",
     .run = run,
 };
