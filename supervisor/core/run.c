@@ -434,7 +434,9 @@ void run_cancel(struct engine *engine, struct run *run, const char *reason)
         return;
     run->cancelling = true;
     run_touch(engine, run);
-    for (uint32_t i = 0; run->tasks && i < run->task_count; i++)
+    /* What seems to wait may be at a host that has yet to tell: hosts_check_barrier goes on. */
+    bool is_known = !run->recovered || !engine->barrier;
+    for (uint32_t i = 0; is_known && run->tasks && i < run->task_count; i++)
         task_cancel(engine, run, i, reason);
     run_check_later(engine, run);
 }

@@ -199,6 +199,31 @@ static void a_milestone_of_what_is_gone_starts_nothing(void)
     fixture_fini(&f);
 }
 
+/* Else the next run would begin beside what is still running. */
+static void a_cancel_waits_for_what_hosts_have_yet_to_tell(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 8);
+    fixture_apply(&f, "{\"workers\":[{\"id\":\"s\",\"run\":\"t.ok\"}]}");
+    uint64_t run = fixture_start(&f, "{\"unit\":\"s\"}");
+    uint64_t next = fixture_start(&f, "{\"unit\":\"s\"}");
+    CU_ASSERT_EQUAL_FATAL(f.task_count, 1);
+    struct msg_attempt attempt = {.id = f.tasks[0].id, .phase = PHASE_RUNNING, .at = f.wall};
+    fixture_crash(&f);
+    HAS(fixture_ask(&f, 1, MSG_CANCEL, "{\"run\":\"s#1\"}"), "\"status\":\"running\"");
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, next), "queued");
+    fixture_hello(&f, 1, "h", 1, 8);
+    fixture_sync(&f, 1, &attempt, 1);
+    fixture_beat(&f, 1);
+    CU_ASSERT_EQUAL(f.cancel_count, 1);
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, next), "queued");
+    fixture_report_as(&f, 1, 1, attempt.id, OUTCOME_CANCELLED, NULL, "cancelled", -1);
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, run), "cancelled");
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, next), "running");
+    fixture_fini(&f);
+}
+
 int main(int argc, char **argv)
 {
 #define CASE(name)                                                                                 \
@@ -214,6 +239,7 @@ int main(int argc, char **argv)
         CASE(a_cancelled_worker_stops_only_those_after_it),
         CASE(what_a_host_may_have_begun_is_not_changed),
         CASE(a_milestone_of_what_is_gone_starts_nothing),
+        CASE(a_cancel_waits_for_what_hosts_have_yet_to_tell),
         {NULL, NULL},
     };
     return unit_main(argc, argv, "engine-interplay", cases);
