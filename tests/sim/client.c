@@ -539,6 +539,17 @@ static void request_resize(struct world *world, struct client *client)
     pack_int(body, random_between(&world->random, least, MAX_SLOTS));
 }
 
+static void request_drain(struct world *world, struct client *client, unsigned host, bool undo)
+{
+    struct operation *operation = add_operation(world, client, OPERATION_CHANGE, MSG_DRAIN_HOST);
+    operation->may_pause = !undo;
+    struct buf *body = open_body(operation, 2);
+    pack_key(body, "host");
+    pack_cstr(body, world->hosts[host].name);
+    pack_key(body, "undo");
+    pack_bool(body, undo);
+}
+
 static void request_release(struct world *world, struct client *client)
 {
     unsigned unit;
@@ -587,7 +598,7 @@ static void request_by_hand(struct world *world, struct client *client)
 static void request_change(struct world *world, struct client *client)
 {
     const struct plan *plan = &world->plan;
-    uint64_t draw = random_next(&world->random) % 16;
+    uint64_t draw = random_next(&world->random) % 18;
     if (draw < 5 && plan->sets)
         request_set(world, client);
     else if (draw >= 5 && draw < 7)
@@ -600,6 +611,9 @@ static void request_change(struct world *world, struct client *client)
         request_release(world, client);
     else if (draw == 13)
         request_worker_pause(world, client);
+    else if (draw >= 16 && plan->drains)
+        request_drain(world, client, (unsigned)(random_next(&world->random) % world->host_count),
+                      draw == 16);
     else if (draw >= 14)
         request_by_hand(world, client);
 }
@@ -886,6 +900,8 @@ bool client_resume_all(struct world *world)
         pack_array(body, 1);
         pack_cstr(body, world->paused_workers[i].id);
     }
+    for (unsigned i = 0; i < world->host_count; i++)
+        request_drain(world, &world->clients[0], i, true);
     vault_each(&world->vault, RECORD_RUN, resume_submission, world);
     return true;
 }

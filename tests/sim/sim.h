@@ -325,7 +325,7 @@ struct plan {
     uint32_t task_fails, task_crashes;
     bool graphs_only;
     /* What else clients ask for. */
-    bool limits, wide, local, releases, sets, delays, pool, resizes;
+    bool limits, wide, local, releases, sets, delays, pool, resizes, drains;
 };
 
 struct world {

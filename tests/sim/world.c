@@ -248,6 +248,7 @@ static void draw_plan(struct world *world)
     plan->delays = random_next(random) % 2;
     plan->pool = random_next(random) % 2;
     plan->resizes = random_next(random) % 2;
+    plan->drains = random_next(random) % 2;
     world->host_count = 1 + (unsigned)(random_next(random) % 4);
     world->client_count = 1 + (unsigned)(random_next(random) % 3);
     world->unit_count = 2 + (unsigned)(random_next(random) % (MAX_UNITS - 1));
