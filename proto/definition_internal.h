@@ -28,11 +28,14 @@ enum {
 
 /* Byte strings to numbers; borrowed keys. All zero is a valid empty table. definition_table.c */
 struct id_table {
-    struct id_entry *entries;
-    uint32_t capacity, count;
+    struct id_slot *slots;
+    struct id_entry *entries; /* in the order of arrival */
+    uint32_t capacity, count; /* of slots, of entries */
 };
 void id_table_fini(struct id_table *table);
 void id_table_clear(struct id_table *table);
+/* Makes room for `count` keys in all. */
+void id_table_reserve(struct id_table *table, uint32_t count);
 /* UINT32_MAX when absent. */
 uint32_t id_table_get(const struct id_table *table, struct synk_bytes key);
 /* Sets `key` to `value`; returns the value it had, UINT32_MAX when it is new. */

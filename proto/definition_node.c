@@ -202,6 +202,9 @@ uint32_t definition_node_duplicate(const struct node *map)
 
 bool definition_node_is(const struct node *node, const char *text)
 {
+    /* Mostly it is another one of forty names, which the first byte tells. */
+    if (node->kind == NODE_STRING && node->text.size && *(const char *)node->text.data != *text)
+        return false;
     return node->kind == NODE_STRING && bytes_equal(node->text, bytes_str(text));
 }
 

@@ -136,16 +136,15 @@ static enum synk_status read_member(struct validation *v, const struct node *lis
     enum synk_status status = read_id(v, map, &v->worker, &id);
     if (status)
         return status;
-    uint32_t first = id_table_get(&v->worker_ids, id);
-    const struct node *at = definition_node_get(map, "id");
+    d->workers[index].id = arena_strndup(&d->arena, id.data, id.size);
+    uint32_t first = id_table_put(&v->worker_ids, bytes_of(d->workers[index].id, id.size), index);
     if (first != UINT32_MAX) {
+        const struct node *at = definition_node_get(map, "id");
         uint32_t line = list->items[first].line;
         return line ? definition_fail(v, at, SYNK_INVALID, "duplicate id (first on line %u)", line)
                     : definition_fail(v, at, SYNK_INVALID, "duplicate id");
     }
-    d->workers[index].id = arena_strndup(&d->arena, id.data, id.size);
     d->worker_count = index + 1;
-    id_table_put(&v->worker_ids, bytes_str(d->workers[index].id), index);
     return read_worker(v, map, &d->workers[index], ret_depends_on);
 }
 
@@ -154,6 +153,7 @@ static enum synk_status read_members(struct validation *v, const struct node *li
     const struct node **depends_on = mem_zalloc(list->count, sizeof(*depends_on));
     enum synk_status status = SYNK_OK;
     id_table_clear(&v->worker_ids);
+    id_table_reserve(&v->worker_ids, list->count);
     for (uint32_t i = 0; i < list->count && !status; i++)
         status = read_member(v, list, i, &depends_on[i]);
     if (!status) {
