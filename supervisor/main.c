@@ -1,9 +1,11 @@
 /* synkd: reads its arguments, opens the shell, runs it. Exit statuses are documented in --help. */
 #include <stdio.h>
+#include <string.h>
 
 #include "supervisor/shell/config.h"
 #include "supervisor/shell/log.h"
 #include "supervisor/shell/shell.h"
+#include "supervisor/state.h"
 
 enum { EXIT_STARTED_NOT = 1, EXIT_USAGE = 2, EXIT_RUNNING = 4 };
 
@@ -25,6 +27,8 @@ static int run(const struct config *config)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "state") == 0)
+        return state_main(argc - 1, argv + 1);
     struct engine_config defaults;
     engine_config_defaults(&defaults);
     struct config config = {

@@ -79,6 +79,13 @@ static void on_values(void *context, enum synk_status status, const struct synk_
 {
     struct gathering *gathering = context;
     gathering->shell->questions--;
+    if (status == SYNK_STORE_DOWN) {
+        /* The store's own wait for its server is the pause between two tries. */
+        gathering->shell->questions++;
+        store_values(gathering->shell->store, gathering->missing, gathering->missing_count,
+                     on_values, gathering);
+        return;
+    }
     if (status == SYNK_NOT_FOUND) {
         drop(gathering, error);
         return;

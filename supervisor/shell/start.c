@@ -16,6 +16,7 @@
 #include "supervisor/shell/accept.h"
 #include "supervisor/shell/log.h"
 #include "supervisor/shell/shell.h"
+#include "supervisor/store/lease.h"
 
 /* A connection is one descriptor, and the rest take some thirty. What every peer of both ROUTERs
  * and a subscription for each would need; a hard limit beyond that ("unlimited" in some containers)
@@ -126,12 +127,31 @@ static void new_engine(struct shell *shell)
     shell->engine = engine_new(&engine, &shell->evaluator, &shell->checker, &shell->calendar);
 }
 
+/* What others that share the store are told: the machine and the directory, whose lock keeps a
+ * second supervisor out. The number tells apart machines and containers that are called the same:
+ * it is of this boot and of the directory itself. */
+static void name_owner(const struct shell *shell, char ret_owner[LEASE_OWNER_BYTES])
+{
+    struct stat info = {.st_ino = 0};
+    char machine[65] = "", boot[64] = "", place[160];
+    read_boot(boot, sizeof(boot));
+    stat(shell->config->directory.run, &info);
+    gethostname(machine, sizeof(machine) - 1);
+    snprintf(place, sizeof(place), "%s %llu %llu", boot, (unsigned long long)info.st_dev,
+             (unsigned long long)info.st_ino);
+    snprintf(ret_owner, LEASE_OWNER_BYTES, "%s:%.120s#%08x", machine, shell->config->directory.run,
+             (unsigned)bytes_hash(bytes_str(place)));
+}
+
 static enum synk_status open_store(struct shell *shell, struct synk_error *error)
 {
+    char owner[LEASE_OWNER_BYTES];
+    name_owner(shell, owner);
     struct store_options options = {
         .uri = shell->config->state,
         .wake = wake,
         .wake_context = shell,
+        .owner = owner,
     };
     enum synk_status status = store_open(&options, &shell->store, error);
     if (status) {
@@ -150,7 +170,7 @@ static enum synk_status open_store(struct shell *shell, struct synk_error *error
         log_line(LOG_WARN, "stored records do not decode and were put in quarantine",
                  log_int("records", (int64_t)quarantined));
     const char *durability = store_durability(shell->store);
-    bool is_durable = strcmp(durability, "fsync") == 0;
+    bool is_durable = store_outlives_machine(shell->store);
     log_line(is_durable ? LOG_INFO : LOG_WARN,
              is_durable ? "state is open" : "state is open and will not survive the machine",
              log_text("state", shell->config->state), log_text("durability", durability),

@@ -335,6 +335,9 @@ const struct store_ops sqlite_store_ops = {
     .commit = sqlite_commit,
     .query = sqlite_query,
     .values = sqlite_values,
+    .dump = sqlite_dump,
+    .get_marks = sqlite_get_marks,
+    .set_marks = sqlite_set_marks,
     .upkeep = upkeep_file,
 };
 
@@ -348,5 +351,8 @@ const struct store_ops memory_store_ops = {
     .commit = sqlite_commit,
     .query = sqlite_query,
     .values = sqlite_values,
+    .dump = sqlite_dump,
+    .get_marks = sqlite_get_marks,
+    .set_marks = sqlite_set_marks,
     .upkeep = upkeep_memory,
 };

@@ -159,7 +159,18 @@ void sqlite_bind_fields(sqlite3_stmt *statement, int index, const struct record 
 char *sqlite_put_sql(enum record_kind kind);
 char *sqlite_remove_sql(enum record_kind kind);
 
-/* sqlite_backup.c */
+/* sqlite_backup.c: `fill` writes a whole file at `part`, an empty one; then it gets its name. */
+enum synk_status sqlite_backup_to(const char *path,
+                                  enum synk_status (*fill)(void *context, const char *part,
+                                                           struct synk_error *error),
+                                  void *context, uint64_t *ret_bytes, struct synk_error *error);
+/* sqlite_dump.c */
+enum synk_status sqlite_dump(void *backend, const struct store_visitor *visitor, uint64_t *ret_bad,
+                             struct synk_error *error);
+enum synk_status sqlite_get_marks(void *backend, uint32_t *ret_epoch, uint64_t *ret_last_event,
+                                  struct synk_error *error);
+enum synk_status sqlite_set_marks(void *backend, uint32_t epoch, uint64_t last_event,
+                                  struct synk_error *error);
 enum synk_status sqlite_query_backup(struct sqlite *sqlite, const struct query *query,
                                      struct buf *body, struct synk_error *error);
 /* Number of the oldest event kept (one past the last where none is) and of the last one given. */

@@ -34,9 +34,9 @@ static enum synk_status fail_copy(const struct sqlite *sqlite, sqlite3 *target, 
 }
 
 /* Copies page by page into the empty file at `path`. */
-static enum synk_status copy_pages(struct sqlite *sqlite, const char *path,
-                                   struct synk_error *error)
+static enum synk_status copy_pages(void *context, const char *path, struct synk_error *error)
 {
+    struct sqlite *sqlite = context;
     sqlite3 *target = NULL;
     enum synk_status status = SYNK_OK;
     int code = sqlite3_open_v2(path, &target, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
@@ -90,8 +90,10 @@ static enum synk_status publish(const char *part, const char *path, struct synk_
     return fail_path(error, "cannot create", path);
 }
 
-static enum synk_status copy_to(struct sqlite *sqlite, const char *path, uint64_t *ret_bytes,
-                                struct synk_error *error)
+enum synk_status sqlite_backup_to(const char *path,
+                                  enum synk_status (*fill)(void *context, const char *part,
+                                                           struct synk_error *error),
+                                  void *context, uint64_t *ret_bytes, struct synk_error *error)
 {
     char *part = NULL, *directory = mem_strdup(path);
     enum synk_status status = SYNK_OK;
@@ -109,7 +111,7 @@ static enum synk_status copy_to(struct sqlite *sqlite, const char *path, uint64_
         goto out;
     }
     close(fd);
-    status = copy_pages(sqlite, part, error);
+    status = fill(context, part, error);
     if (status == SYNK_OK)
         status = sync_path(part, 0, ret_bytes, error);
     if (status == SYNK_OK)
@@ -129,7 +131,7 @@ enum synk_status sqlite_query_backup(struct sqlite *sqlite, const struct query *
 {
     uint64_t bytes = 0;
     char *path = mem_strndup(query->path.data, query->path.size);
-    enum synk_status status = copy_to(sqlite, path, &bytes, error);
+    enum synk_status status = sqlite_backup_to(path, copy_pages, sqlite, &bytes, error);
     if (status == SYNK_OK) {
         pack_map(body, 2);
         pack_key(body, "path");

@@ -17,9 +17,12 @@ struct store {
     struct writer *writer;
 };
 
-static const struct store_ops *const kinds[] = {&sqlite_store_ops, &memory_store_ops};
+static const struct store_ops *const kinds[] = {
+    &sqlite_store_ops,     &memory_store_ops, &redis_store_ops,
+    &redis_unix_store_ops, &unix_store_ops,   &redis_sentinel_store_ops,
+};
 
-static const struct store_ops *find_kind(const char *uri)
+const struct store_ops *store_find_ops(const char *uri)
 {
     for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
         if (strncmp(uri, kinds[i]->scheme, strlen(kinds[i]->scheme)) == 0)
@@ -30,14 +33,18 @@ static const struct store_ops *find_kind(const char *uri)
 enum synk_status store_open(const struct store_options *options, struct store **ret_store,
                             struct synk_error *error)
 {
-    const struct store_ops *ops = find_kind(options->uri);
+    const struct store_ops *ops = store_find_ops(options->uri);
     if (!ops)
         return status_fail(error, SYNK_INVALID,
-                           "store '%s': unknown kind; use sqlite:PATH or memory:", options->uri);
+                           "store '%s': unknown kind; use sqlite:PATH, redis://HOST:PORT/DB, "
+                           "unix:PATH, redis+sentinel://H:P,H:P/MASTER or memory:",
+                           options->uri);
     void *backend = NULL;
     enum synk_status status = ops->open(options->uri + strlen(ops->scheme), &backend, error);
     if (status != SYNK_OK)
         return status;
+    if (ops->configure)
+        ops->configure(backend, options);
     struct writer *writer = NULL;
     status = writer_new(ops, backend, options->wake, options->wake_context, &writer, error);
     if (status != SYNK_OK) {
@@ -62,6 +69,40 @@ void store_close(struct store *store)
 const char *store_durability(const struct store *store)
 {
     return store->ops->durability(store->backend);
+}
+
+bool store_outlives_machine(const struct store *store)
+{
+    static const char *const lasting[] = {"fsync", "everysec", "kernel", "snapshot"};
+    const char *text = store_durability(store);
+    for (size_t i = 0; i < sizeof(lasting) / sizeof(*lasting); i++)
+        if (strncmp(text, lasting[i], strlen(lasting[i])) == 0)
+            return true;
+    return false;
+}
+
+enum synk_status store_lease_acquire(struct store *store, uint32_t minimum_epoch,
+                                     uint32_t *ret_epoch, struct store_leader *ret_leader,
+                                     struct synk_error *error)
+{
+    *ret_epoch = 0;
+    if (!store->ops->lease_acquire)
+        return SYNK_OK;
+    writer_quiesce(store->writer);
+    return store->ops->lease_acquire(store->backend, minimum_epoch, ret_epoch, ret_leader, error);
+}
+
+void store_lease_release(struct store *store)
+{
+    if (!store->ops->lease_release)
+        return;
+    writer_quiesce(store->writer);
+    store->ops->lease_release(store->backend);
+}
+
+bool store_lease_is_held(const struct store *store)
+{
+    return !store->ops->lease_is_held || store->ops->lease_is_held(store->backend);
 }
 
 uint64_t store_size_bytes(const struct store *store)

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 #include "proto/limits.h"
-#include "tests/support/store_fixture.h"
+#include "tests/support/store_kinds.h"
 
 static void test_round_trip_of(const char *uri, bool reopens, const char *durability)
 {
@@ -33,16 +33,27 @@ static void test_round_trip_of(const char *uri, bool reopens, const char *durabi
 
 static void test_round_trip(void)
 {
+    struct fixture fixture;
+    open_store(&fixture, any_uri());
+    const char *durability = store_durability(fixture.store);
+    char text[64];
+    snprintf(text, sizeof(text), "%s", durability);
+    close_store(&fixture);
+    CU_ASSERT(strcmp(text, store_kind == KIND_MEMORY   ? "none"
+                           : store_kind == KIND_REDIS ? "everysec"
+                                                       : "fsync") == 0 ||
+              strcmp(text, "volatile") == 0);
+    test_round_trip_of(any_uri(), store_kind != KIND_MEMORY, text);
+}
+
+static void test_a_new_file_is_its_owners(void)
+{
     struct stat info;
     struct fixture fixture;
-    open_store(&fixture, uri_of("durability"));
-    const char *durability = store_durability(fixture.store);
+    open_store(&fixture, uri_of("mode"));
     close_store(&fixture);
-    CU_ASSERT(strcmp(durability, "fsync") == 0 || strcmp(durability, "volatile") == 0);
-    test_round_trip_of(uri_of("round"), true, durability);
-    CU_ASSERT_EQUAL(stat(path_of("round"), &info), 0);
+    CU_ASSERT_EQUAL(stat(path_of("mode"), &info), 0);
     CU_ASSERT_EQUAL(info.st_mode & 0777, 0600);
-    test_round_trip_of("memory:", false, "none");
 }
 
 static void test_replace_and_remove(void)
@@ -51,7 +62,7 @@ static void test_replace_and_remove(void)
     struct batch batch;
     batch_init(&batch);
     add_every_kind(&batch);
-    open_store(&fixture, "memory:");
+    open_store(&fixture, any_uri());
     commit(&fixture, &batch);
     batch_clear(&batch);
     add_meta(&batch, "name", "other");
@@ -113,7 +124,7 @@ static void test_load_leaves_out_the_past(void)
         add_run(&batch, run, "q", run, RUN_SUCCEEDED, 1);
         add_task(&batch, run, 0, TASK_SUCCEEDED);
     }
-    open_store(&fixture, "memory:");
+    open_store(&fixture, any_uri());
     commit(&fixture, &batch);
     const char *loaded = load(&fixture);
     CU_ASSERT(has(loaded, "definition p v8 0 old\n"));
@@ -204,7 +215,7 @@ static void test_run_is_loaded_again(void)
     add_process(&batch);
     batch.records[batch.record_count - 1].run.status = RUN_FAILED;
     add_task(&batch, 5, 2, TASK_FAILED)->task.result = bytes_of("\x07", 1);
-    open_store(&fixture, "memory:");
+    open_store(&fixture, any_uri());
     commit(&fixture, &batch);
     struct query query = {.kind = QUERY_LOAD_RUN, .run = 5};
     ask(&fixture, &query);
@@ -240,7 +251,7 @@ static void test_values_of_a_removed_run_are_not_found(void)
     batch_init(&batch);
     add_run(&batch, 1, "p", 1, RUN_RUNNING, 2);
     struct value_ref refs[] = {{1, 0}, {2, 0}};
-    open_store(&fixture, "memory:");
+    open_store(&fixture, any_uri());
     CU_ASSERT_EQUAL(commit(&fixture, &batch), SYNK_OK);
     fixture.open_answers = 1;
     store_values(fixture.store, refs, 2, note_values, &fixture);
@@ -286,7 +297,7 @@ static void test_values_and_order(void)
     add_task(&batch, 1, 1, TASK_SUCCEEDED);
     add_task(&second, 1, 0, TASK_SUCCEEDED)->task.result = bytes_str("8");
     struct value_ref refs[] = {{1, 0}, {1, 1}, {1, 2}, {1, 0}};
-    open_store(&fixture, "memory:");
+    open_store(&fixture, any_uri());
     fixture.open_answers = 5;
     store_commit(fixture.store, &batch, note_order, &fixture);
     store_values(fixture.store, refs, 4, note_values, &fixture);
@@ -312,6 +323,7 @@ int main(int argc, char **argv)
 {
     static const struct unit_case cases[] = {
         {"round-trip", test_round_trip},
+        {"a-new-file-is-its-owners", test_a_new_file_is_its_owners},
         {"replace-and-remove", test_replace_and_remove},
         {"load-leaves-out-the-past", test_load_leaves_out_the_past},
         {"bad-rows-are-quarantined", test_bad_rows_are_quarantined},
@@ -321,5 +333,5 @@ int main(int argc, char **argv)
         {"values-and-order", test_values_and_order},
         {NULL, NULL},
     };
-    return unit_main(argc, argv, "store", cases);
+    return kinds_main(argc, argv, "store", cases);
 }

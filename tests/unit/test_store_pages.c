@@ -1,7 +1,7 @@
 /* Pages of a run, of runs and of events: they merge what is stored with what is live, and end
  * before a frame does. */
 #include "proto/limits.h"
-#include "tests/support/store_fixture.h"
+#include "tests/support/store_kinds.h"
 
 static void test_run_page(void)
 {
@@ -13,7 +13,7 @@ static void test_run_page(void)
     record->task.started_at = 100;
     record->task.ended_at = 350;
     record->task.result = bytes_of("\x92\x01\xc3", 3);
-    open_store(&fixture, "memory:");
+    open_store(&fixture, any_uri());
     commit(&fixture, &batch);
     struct live_task live[] = {
         {.task = 0, .state = TASK_RUNNING, .attempts = 9},
@@ -70,7 +70,7 @@ static void test_run_page_attempts(void)
     struct batch batch;
     batch_init(&batch);
     add_every_kind(&batch);
-    open_store(&fixture, "memory:");
+    open_store(&fixture, any_uri());
     commit(&fixture, &batch);
     struct query query = {
         .kind = QUERY_RUN, .run = 5, .with_attempts = true, .from = 1, .limit = 1};
@@ -102,7 +102,7 @@ static void test_run_names(void)
     add_run(&batch, 6, "alone", 1, RUN_SUCCEEDED, 1);
     add_run(&batch, 7, "pool", 3, RUN_SUCCEEDED, 2)->run.spec = bytes_of("\x80", 1);
     add_run(&batch, 8, "p", 2, RUN_SUCCEEDED, 1)->run.worker = bytes_str("c");
-    open_store(&fixture, "memory:");
+    open_store(&fixture, any_uri());
     commit(&fixture, &batch);
     struct query query = {.kind = QUERY_RUN, .unit = bytes_str("alone")};
     CU_ASSERT(has(ask(&fixture, &query), "\"tasks\":[{\"worker\":\"alone\",\"state\":\"pending\""));
@@ -135,7 +135,7 @@ static void test_tasks_of_a_run_that_never_started_have_its_end(void)
     batch_init(&batch);
     add_run(&batch, 1, "alone", 1, RUN_CANCELLED, 1)->run.ended_at = 77;
     add_run(&batch, 2, "alone", 2, RUN_SKIPPED, 1);
-    open_store(&fixture, "memory:");
+    open_store(&fixture, any_uri());
     commit(&fixture, &batch);
     struct query query = {.kind = QUERY_RUN, .run = 1};
     const char *json = ask(&fixture, &query);
@@ -158,7 +158,7 @@ static void test_page_ends_before_the_frame_does(void)
     add_run(&batch, 1, "p", 1, RUN_SUCCEEDED, TASKS);
     for (uint32_t i = 0; i < TASKS; i++)
         add_task(&batch, 1, i, TASK_SUCCEEDED)->task.result = bytes_of(big, LIMIT_VALUE_BYTES);
-    open_store(&fixture, "memory:");
+    open_store(&fixture, any_uri());
     commit(&fixture, &batch);
     struct query query = {.kind = QUERY_RUN, .run = 1};
     const char *json = ask(&fixture, &query);
@@ -177,7 +177,7 @@ static void test_list_runs(void)
     for (uint64_t run = 1; run <= 6; run++)
         add_run(&batch, run, run % 2 ? "odd" : "even", run, run == 3 ? RUN_FAILED : RUN_SUCCEEDED,
                 1);
-    open_store(&fixture, "memory:");
+    open_store(&fixture, any_uri());
     commit(&fixture, &batch);
     struct query query = {.kind = QUERY_RUNS, .limit = 1, .status = -1, .unit = bytes_str("odd")};
     CU_ASSERT_STRING_EQUAL(ask(&fixture, &query),
@@ -226,7 +226,7 @@ static void commit_events(struct fixture *fixture, uint64_t first, uint64_t last
 static void test_fetch_events(void)
 {
     struct fixture fixture;
-    open_store(&fixture, "memory:");
+    open_store(&fixture, any_uri());
     struct query query = {.kind = QUERY_EVENTS};
     CU_ASSERT_STRING_EQUAL(fetch(&fixture, &query), "\"next\":0,\"head\":0,\"first\":1}");
     commit_events(&fixture, 1, 3);
@@ -263,5 +263,5 @@ int main(int argc, char **argv)
         {"fetch-events", test_fetch_events},
         {NULL, NULL},
     };
-    return unit_main(argc, argv, "store-pages", cases);
+    return kinds_main(argc, argv, "store-pages", cases);
 }

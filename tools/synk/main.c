@@ -16,7 +16,7 @@ const struct verb *const verbs[] = {
     &verb_top,    &verb_logs,       &verb_events,   &verb_explain,  &verb_plan,      &verb_graph,
     &verb_pool,   &verb_stats,      &verb_backup,   &verb_import,   &verb_set,       &verb_reset,
     &verb_enable, &verb_disable,    &verb_release,  &verb_snapshot, &verb_milestone, &verb_tick,
-    &verb_scan,   &verb_completion, &verb_prune,    &verb_drain,    NULL,
+    &verb_scan,   &verb_completion, &verb_prune,    &verb_drain,    &verb_state,    NULL,
 };
 
 static void print_help(FILE *out)

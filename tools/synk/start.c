@@ -62,6 +62,20 @@ static void find_program(char path[PATH_MAX])
     strcpy(path, SUPERVISOR_PROGRAM);
 }
 
+int supervisor_state(char **words)
+{
+    char program[PATH_MAX];
+    struct arguments arguments = {0};
+    find_program(program);
+    add(&arguments, SUPERVISOR_PROGRAM);
+    add(&arguments, "state");
+    for (; *words; words++)
+        add(&arguments, *words);
+    execvp(program, arguments.items);
+    arguments_fini(&arguments);
+    return fail(EXIT_USAGE, "cannot start %s: %s", program, strerror(errno));
+}
+
 /* The supervisor works in "/": what is relative to here is made absolute. */
 static void add_absolute(struct arguments *arguments, const char *name, const char *scheme,
                          const char *path)

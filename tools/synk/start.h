@@ -24,6 +24,9 @@ struct start_options {
  * EXIT_REFUSED with *ret_is_running set where another one was faster. */
 int supervisor_start(const struct start_options *options, pid_t *ret_pid, bool *ret_is_running);
 
+/* Becomes `synkd state …` with these words, NULL-ended; an exit status where that fails. */
+int supervisor_state(char **words);
+
 /* Whether every --plugin-dir is a directory: EXIT_USAGE where one is not. */
 int plugin_dirs_check(const struct text_list *plugin_dirs);
 
