@@ -132,7 +132,8 @@ static void reconnect(struct host *host, int64_t now_ms, struct host_effects *ef
 {
     if (host->link == LINK_WELCOME)
         host->lost_ms = now_ms;
-    effect_add(effects, HOST_RECONNECT);
+    effect_text(effects, HOST_RECONNECT, "%s", host->leader);
+    host->leader[0] = '\0';
     host->tries++;
     host_say_hello(host, now_ms, effects);
 }

@@ -122,8 +122,10 @@ struct host {
     struct outbox outbox;
     enum link_state link;
     int64_t link_ms, link_due_ms, heard_ms, heartbeat_due_ms, step_ms;
-    int64_t lost_ms; /* since when there has been no supervisor */
-    int64_t stopped_ms; /* when HOST_STOP came */
+    int64_t lost_ms;     /* since when there has been no supervisor */
+    int64_t stopped_ms;  /* when HOST_STOP came */
+    char leader[256];    /* where to go when LINK_WAIT ends; "" = to the next address */
+    int64_t followed_ms; /* when it was last told where the leader is */
     uint32_t heartbeat_ms, silence_ms, tries;
     uint32_t epoch;
     bool draining, stopping, exited;

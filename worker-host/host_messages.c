@@ -9,6 +9,9 @@
 
 #include "proto/limits.h"
 
+/* After a leader was followed, and another one is told at once. */
+enum { FOLLOW_AGAIN_MS = 1000 };
+
 void host_say_hello(struct host *host, int64_t now_ms, struct host_effects *effects)
 {
     const struct host_config *config = &host->config;
@@ -84,8 +87,17 @@ static enum synk_status refuse(struct host *host, const struct host_input *input
                 (int)(text.size < 256 ? text.size : 256), text.data ? (const char *)text.data : "",
                 (int)(leader.size < 256 ? leader.size : 256),
                 leader.data ? (const char *)leader.data : "");
-    if (leader.size && leader.size < 256) {
-        effect_text(effects, HOST_RECONNECT, "%.*s", (int)leader.size, (const char *)leader.data);
+    bool is_told = leader.size && leader.size < sizeof(host->leader);
+    /* Two that point at each other are not asked as fast as the network allows. */
+    bool is_again = host->followed_ms && input->now_ms - host->followed_ms < FOLLOW_AGAIN_MS;
+    if (is_told) {
+        memcpy(host->leader, leader.data, leader.size);
+        host->leader[leader.size] = '\0';
+        host->followed_ms = input->now_ms;
+    }
+    if (is_told && !is_again) {
+        effect_text(effects, HOST_RECONNECT, "%s", host->leader);
+        host->leader[0] = '\0';
         host_say_hello(host, input->now_ms, effects);
     } else {
         if (host->link == LINK_WELCOME)

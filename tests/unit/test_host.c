@@ -315,6 +315,47 @@ static void test_a_broken_link_is_left_at_once(void)
     destroy(&stage);
 }
 
+static void refuse(struct stage *stage, const char *leader)
+{
+    struct synk_builder *body = synk_builder_new();
+    synk_builder_map(body, 2);
+    synk_builder_string(body, "text");
+    synk_builder_string(body, "stands by");
+    synk_builder_string(body, "leader");
+    synk_builder_string(body, leader);
+    message(stage, MSG_REFUSE, synk_builder_bytes(body), 4);
+    synk_builder_free(body);
+}
+
+static void reconnects_to(struct stage *stage, const char *address)
+{
+    const struct host_effect *effect = find(stage, HOST_RECONNECT, 0);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(effect);
+    CU_ASSERT_TRUE(bytes_equal(host_effect_body(&stage->effects, effect), bytes_str(address)));
+    host_effects_clear(&stage->effects);
+}
+
+/* Two supervisors that name each other were asked in turns as fast as they could answer. */
+static void test_a_leader_is_followed_but_not_in_a_circle(void)
+{
+    struct stage stage = make(1, false);
+    step(&stage, (struct host_input){.kind = HOST_START});
+    refuse(&stage, "tcp://10.0.0.2:7400");
+    reconnects_to(&stage, "tcp://10.0.0.2:7400");
+    stage.now_ms += 5;
+    refuse(&stage, "tcp://10.0.0.1:7400");
+    CU_ASSERT_EQUAL(count(&stage, HOST_RECONNECT), 0);
+    stage.now_ms += 3000;
+    step(&stage, (struct host_input){.kind = HOST_TIME});
+    reconnects_to(&stage, "tcp://10.0.0.1:7400");
+    stage.now_ms += 3000;
+    step(&stage, (struct host_input){.kind = HOST_TIME}); /* no answer there, either */
+    stage.now_ms += 9000;
+    step(&stage, (struct host_input){.kind = HOST_TIME});
+    reconnects_to(&stage, "");
+    destroy(&stage);
+}
+
 static void test_the_grace_of_a_stop_ends(void)
 {
     struct stage stage = make(1, false);
@@ -503,6 +544,7 @@ static const struct unit_case cases[] = {
     {"a stop is told first", test_a_stop_is_told_before_anything_comes_back},
     {"grace of a stop", test_the_grace_of_a_stop_ends},
     {"broken link", test_a_broken_link_is_left_at_once},
+    {"leader", test_a_leader_is_followed_but_not_in_a_circle},
     {"reports_survive_the_link_and_the_host", test_reports_survive_the_link_and_the_host},
     {"a_failed_append_is_tried_again", test_a_failed_append_is_tried_again},
     {"a_torn_spool_is_rewritten_first", test_a_torn_spool_is_appended_to_only_once_it_is_whole},
