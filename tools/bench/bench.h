@@ -32,7 +32,16 @@ double bench_now_s(void);
  * messages a second. */
 enum synk_status bench_floor(uint64_t messages, double *ret_per_s, struct synk_error *error);
 
+/* One such message at a time: the seconds of each round trip. */
+enum synk_status bench_round_trips(double *ret_seconds, uint64_t count, struct synk_error *error);
+
 /* sim.noop tasks from submit to durable outcome through one runner. */
 enum synk_status bench_throughput(const struct bench_options *options, struct synk_error *error);
+
+/* A graph in the engine alone: applied, run to its end, and loaded from records half way. */
+enum synk_status bench_graph(const struct bench_options *options, struct synk_error *error);
+
+/* One sim.noop task at a time, from submit to durable outcome: percentiles. */
+enum synk_status bench_latency(const struct bench_options *options, struct synk_error *error);
 
 #endif

@@ -54,43 +54,74 @@ static enum synk_status exchange(void *socket, uint64_t messages, struct synk_er
     return SYNK_OK;
 }
 
+struct peer {
+    char path[32], address[64];
+    pid_t pid;
+    void *context, *socket;
+};
+
+static enum synk_status peer_open(struct peer *peer, struct synk_error *error)
+{
+    *peer = (struct peer){.path = "/tmp/synk-floor.XXXXXX"};
+    if (!mkdtemp(peer->path))
+        return status_fail(error, SYNK_IO, "mkdtemp: %s", strerror(errno));
+    snprintf(peer->address, sizeof(peer->address), "ipc://%s/floor", peer->path);
+    peer->pid = fork();
+    if (peer->pid < 0)
+        return status_fail(error, SYNK_IO, "fork: %s", strerror(errno));
+    if (peer->pid == 0)
+        _exit(echo(peer->address));
+    peer->context = zmq_ctx_new();
+    peer->socket = zmq_socket(peer->context, ZMQ_DEALER);
+    int linger = 0, timeout_ms = 10000;
+    zmq_setsockopt(peer->socket, ZMQ_LINGER, &linger, sizeof(linger));
+    zmq_setsockopt(peer->socket, ZMQ_RCVTIMEO, &timeout_ms, sizeof(timeout_ms));
+    if (zmq_bind(peer->socket, peer->address) != 0)
+        return status_fail(error, SYNK_IO, "bind %s: %s", peer->address, zmq_strerror(errno));
+    return exchange(peer->socket, WINDOW * 10, error); /* the connection, and the caches */
+}
+
+/* Safe on a half-opened one. */
+static void peer_close(struct peer *peer)
+{
+    if (peer->pid > 0) {
+        kill(peer->pid, SIGKILL);
+        waitpid(peer->pid, NULL, 0);
+    }
+    if (peer->socket)
+        zmq_close(peer->socket);
+    if (peer->context)
+        zmq_ctx_term(peer->context);
+    if (peer->address[0])
+        unlink(peer->address + strlen("ipc://"));
+    rmdir(peer->path);
+}
+
 enum synk_status bench_floor(uint64_t messages, double *ret_per_s, struct synk_error *error)
 {
-    char path[] = "/tmp/synk-floor.XXXXXX";
-    if (!mkdtemp(path))
-        return status_fail(error, SYNK_IO, "mkdtemp: %s", strerror(errno));
-    char address[64];
-    snprintf(address, sizeof(address), "ipc://%s/floor", path);
-
-    pid_t child = fork();
-    if (child < 0)
-        return status_fail(error, SYNK_IO, "fork: %s", strerror(errno));
-    if (child == 0)
-        _exit(echo(address));
-
-    enum synk_status status = SYNK_OK;
-    void *context = zmq_ctx_new();
-    void *socket = zmq_socket(context, ZMQ_DEALER);
-    int linger = 0, timeout_ms = 10000;
-    zmq_setsockopt(socket, ZMQ_LINGER, &linger, sizeof(linger));
-    zmq_setsockopt(socket, ZMQ_RCVTIMEO, &timeout_ms, sizeof(timeout_ms));
-    if (zmq_bind(socket, address) != 0)
-        status = status_fail(error, SYNK_IO, "bind %s: %s", address, zmq_strerror(errno));
-    if (!status)
-        status = exchange(socket, WINDOW * 10, error); /* the connection, and the caches */
+    struct peer peer;
+    enum synk_status status = peer_open(&peer, error);
     double start = bench_now_s();
     if (!status)
-        status = exchange(socket, messages, error);
+        status = exchange(peer.socket, messages, error);
     if (!status)
         *ret_per_s = (double)messages / (bench_now_s() - start);
-    if (!status)
-        zmq_send(socket, "", 0, 0); /* the child leaves */
-    else
-        kill(child, SIGKILL);
-    waitpid(child, NULL, 0);
-    zmq_close(socket);
-    zmq_ctx_term(context);
-    unlink(address + strlen("ipc://"));
-    rmdir(path);
+    peer_close(&peer);
+    return status;
+}
+
+enum synk_status bench_round_trips(double *ret_seconds, uint64_t count, struct synk_error *error)
+{
+    struct peer peer;
+    char message[MESSAGE_BYTES] = {0};
+    enum synk_status status = peer_open(&peer, error);
+    for (uint64_t i = 0; i < count && !status; i++) {
+        double start = bench_now_s();
+        if (zmq_send(peer.socket, message, sizeof(message), 0) < 0 ||
+            zmq_recv(peer.socket, message, sizeof(message), 0) < 0)
+            status = status_fail(error, SYNK_IO, "round trip: %s", zmq_strerror(errno));
+        ret_seconds[i] = bench_now_s() - start;
+    }
+    peer_close(&peer);
     return status;
 }

@@ -9,19 +9,27 @@
 static const struct bench {
     const char *name, *text;
     enum synk_status (*run)(const struct bench_options *, struct synk_error *);
+    uint64_t tasks; /* where --tasks is not given */
 } benches[] = {
-    {"throughput", "no-op tasks: submit, forked runner, durable outcome, events", bench_throughput},
+    {"throughput", "no-op tasks: submit, forked runner, durable outcome, events", bench_throughput,
+     300000},
+    {"graph", "a large graph in the engine alone: apply, run, load from records", bench_graph,
+     1000000},
+    {"latency", "one task at a time: submit, forked runner, durable outcome", bench_latency, 2000},
 };
 
 static int usage(FILE *out, int status)
 {
     fprintf(out, "usage: synk-bench BENCH [--tasks N] [--state URI] [--json]\n\n");
     for (size_t i = 0; i < sizeof(benches) / sizeof(*benches); i++)
-        fprintf(out, "  %-12s %s\n", benches[i].name, benches[i].text);
+        fprintf(out, "  %-12s %s (%llu tasks)\n", benches[i].name, benches[i].text,
+                (unsigned long long)benches[i].tasks);
     fprintf(
         out,
-        "\nEach starts a supervisor of its own in a new directory below $TMPDIR, and prints its\n"
-        "figure beside the floor measured in the same run.\n");
+        "\nThroughput and latency start a supervisor of their own in a new directory below "
+        "$TMPDIR\n"
+        "(its store: --state), and print their figure beside the floor measured in the same run.\n"
+        "What is measured, and how: docs/performance.md.\n");
     return status;
 }
 
@@ -32,7 +40,7 @@ int main(int argc, char **argv)
                                           {"json", no_argument, NULL, 'j'},
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
-    struct bench_options options = {.tasks = 300000};
+    struct bench_options options = {0};
     for (int option; (option = getopt_long(argc, argv, "h", longs, NULL)) != -1;) {
         char *end;
         switch (option) {
@@ -61,6 +69,8 @@ int main(int argc, char **argv)
         if (strcmp(benches[i].name, argv[optind]) != 0)
             continue;
         struct synk_error error = {SYNK_OK, ""};
+        if (!options.tasks)
+            options.tasks = benches[i].tasks;
         if (benches[i].run(&options, &error) == SYNK_OK)
             return 0;
         fprintf(stderr, "synk-bench: %s: %s\n", argv[optind], error.text);
