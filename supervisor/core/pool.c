@@ -343,7 +343,11 @@ void pool_set_paused(struct engine *engine, struct run *run, bool paused)
 
 void pool_add(struct engine *engine, struct run *run)
 {
-    if (run->name && !pool_find(engine, bytes_str(run->name)))
+    if (run->name && pool_find(engine, bytes_str(run->name))) {
+        free(run->name); /* it is retried, and another one has the name by now */
+        run->name = NULL;
+    }
+    if (run->name)
         index_put(&engine->pool_names, bytes_hash(bytes_str(run->name)), run);
     /* Those behind it are younger: nothing is let go or held back but itself. */
     if (run->paused && (!engine->pool_gate || is_before(run, engine->pool_gate)))

@@ -68,6 +68,32 @@ static void a_delayed_run_keeps_its_overlap_over_a_restart(void)
     fixture_fini(&f);
 }
 
+/* It ended without having begun: there are no records of its tasks. */
+static void load_first_run(struct fixture *f)
+{
+    struct record stored = {.kind = RECORD_RUN, .run = *fixture_run(f, 1)};
+    fixture_input(f, (struct input){.kind = INPUT_RUN_LOADED,
+                                    .token = f->query.token,
+                                    .records = &stored,
+                                    .record_count = 1});
+}
+
+static void a_retried_submission_does_not_take_a_name_back(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_ask(&f, 1, MSG_SUBMIT, "{\"function\":\"t.ok\",\"name\":\"n\"}");
+    fixture_ask(&f, 1, MSG_CANCEL, "{\"run\":\"n\"}");
+    fixture_ask(&f, 1, MSG_SUBMIT, "{\"function\":\"t.ok\",\"name\":\"n\"}");
+    fixture_ask(&f, 1, MSG_RETRY, "{\"run\":\"pool#1\"}");
+    load_first_run(&f);
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, 1), "running");
+    CU_ASSERT_EQUAL(fixture_run(&f, 1)->name.size, 0);
+    HAS(fixture_ask(&f, 1, MSG_CANCEL, "{\"run\":\"n\"}"), "pool#2");
+    HAS(fixture_ask(&f, 1, MSG_SUBMIT, "{\"function\":\"t.ok\",\"name\":\"n\"}"), "pool#3");
+    fixture_fini(&f);
+}
+
 /* Submissions that were retried stand behind younger ones. */
 static void pages_of_the_pool_come_to_an_end(void)
 {
@@ -77,11 +103,7 @@ static void pages_of_the_pool_come_to_an_end(void)
         fixture_ask(&f, 1, MSG_SUBMIT, "{\"function\":\"t.ok\"}");
     fixture_ask(&f, 1, MSG_CANCEL, "{\"run\":\"pool#1\"}");
     fixture_ask(&f, 1, MSG_RETRY, "{\"run\":\"pool#1\"}");
-    struct record stored = {.kind = RECORD_RUN, .run = *fixture_run(&f, 1)};
-    fixture_input(&f, (struct input){.kind = INPUT_RUN_LOADED,
-                                     .token = f.query.token,
-                                     .records = &stored,
-                                     .record_count = 1});
+    load_first_run(&f);
     size_t seen[5] = {0}, pages = 0;
     char ask[80] = "{\"what\":\"pool\",\"limit\":1}";
     for (; pages < 10; pages++) {
@@ -234,6 +256,7 @@ int main(int argc, char **argv)
         CASE(a_paused_worker_that_left_the_file_can_be_resumed),
         CASE(what_was_released_comes_back_without_pauses),
         CASE(a_delayed_run_keeps_its_overlap_over_a_restart),
+        CASE(a_retried_submission_does_not_take_a_name_back),
         CASE(pages_of_the_pool_come_to_an_end),
         CASE(the_longest_retry_delay_is_not_none),
         CASE(a_cancelled_worker_stops_only_those_after_it),
