@@ -2,6 +2,8 @@
 #include <stdlib.h>
 
 #include "supervisor/core/model.h"
+#include "supervisor/core/pool.h"
+#include "supervisor/core/run.h"
 
 /* Assertions of the product stay on in every build; this one is about a whole state. */
 static void must(bool holds, const char *what)
@@ -60,6 +62,7 @@ static void check_run(const struct engine *engine, const struct run *run,
     counts->live_tasks += run->open;
     if (!run->tasks)
         return;
+    must(run->held == run_is_held(engine, run), "held back while there is a reason");
     uint32_t by_state[TASK_STATES] = {0}, open = 0;
     for (uint32_t i = 0; i < run->task_count; i++) {
         check_task(engine, run, i, counts);
@@ -105,6 +108,58 @@ static void check_limit(const struct engine *engine, const struct limit *limit)
     must(used == limit->used, "what is used of a limit");
 }
 
+static void count_run(const struct run *run, uint32_t *references)
+{
+    for (size_t i = 0; i < run->lane_count; i++)
+        if (run->lanes[i]->queue)
+            references[run->lanes[i]->queue->index]++;
+    if (run->pool)
+        references[run->pool->held_queue->index]++;
+    for (uint32_t i = 0; run->tasks && i < run->task_count; i++)
+        if (run->tasks[i].holds)
+            references[run->tasks[i].holds - 1]++;
+}
+
+/* A queue is referred to as often as it says, so that it goes neither too early nor never. */
+static void check_references(const struct engine *engine)
+{
+    uint32_t *references = mem_zalloc(engine->queue_count + 1, sizeof(*references));
+    for (size_t i = 0; i < engine->unit_count; i++)
+        for (const struct version *v = engine->units[i]->versions; v; v = v->next)
+            for (uint32_t w = 0; w < v->definition->worker_count; w++)
+                references[v->queues[w]->index]++;
+    for (const struct run *run = engine->live_first; run; run = run->next)
+        count_run(run, references);
+    for (const struct run *run = engine->finished_first; run; run = run->next)
+        count_run(run, references);
+    for (size_t i = 0; i < engine->queue_count; i++)
+        must(!engine->queues[i] || engine->queues[i]->references == references[i],
+             "references to a queue");
+    free(references);
+    for (size_t i = 0; i < engine->limit_count; i++) {
+        uint32_t uses = 0;
+        for (size_t q = 0; q < engine->queue_count; q++)
+            for (uint32_t u = 0; engine->queues[q] && u < engine->queues[q]->use_count; u++)
+                uses += engine->queues[q]->uses[u].limit == engine->limits[i];
+        must(uses == engine->limits[i]->references, "references to a limit");
+    }
+}
+
+/* The pool's gate is the first paused one, and a name leads to an unfinished submission. */
+static void check_pool(const struct engine *engine)
+{
+    bool has_paused = false;
+    for (const struct run *run = engine->pool->first_run; run; run = run->unit_next) {
+        has_paused |= run->paused;
+        must(!run->paused || pool_is_held(engine, run), "what is paused is held");
+        must(!run->name || pool_find(engine, bytes_str(run->name)), "a name is known");
+    }
+    must(has_paused == (engine->pool_gate != NULL), "there is a gate while one is paused");
+    must(!engine->pool_gate || (engine->pool_gate->paused && engine->pool_gate->unit_previous) ||
+             engine->pool_gate == engine->pool->first_run,
+         "the gate is unfinished");
+}
+
 void engine_check(const struct engine *engine)
 {
     struct engine_counts counts = {0};
@@ -130,6 +185,8 @@ void engine_check(const struct engine *engine)
             ready += lane->count;
         must(ready == engine->queues[i]->ready, "a queue's count");
     }
+    check_references(engine);
+    check_pool(engine);
     for (const struct run *run = engine->finished_first; run && run->next; run = run->next)
         must(run->ended_at < run->next->ended_at ||
                  (run->ended_at == run->next->ended_at && run->id < run->next->id),
