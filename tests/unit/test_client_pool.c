@@ -118,12 +118,16 @@ static void many_params_go_up_in_chunks(void)
     char *run = NULL;
     struct fake *fake = fake_new(answer_all);
     struct synk_client *client = open_client(fake, 10000);
+    pthread_mutex_lock(&asked_lock);
     chunks = bytes = 0;
+    pthread_mutex_unlock(&asked_lock);
     CU_ASSERT_EQUAL(synk_submit(client, &submission, &run, &error), SYNK_OK);
     CU_ASSERT_STRING_EQUAL(run, "pool#1");
     free(run);
+    pthread_mutex_lock(&asked_lock);
     CU_ASSERT_EQUAL(chunks, 3); /* of a mebibyte */
     CU_ASSERT_EQUAL(bytes, TASKS * 9);
+    pthread_mutex_unlock(&asked_lock);
     was_asked("68 {\"function\":\"f\",\"upload\":\"***********************\",\"maxRetries\":0,"
               "\"retryDelayMs\":0,\"priority\":0}");
     synk_client_close(client);
