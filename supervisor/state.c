@@ -18,10 +18,10 @@ static void print_report(const struct store_report *report)
         const char *name;
         uint64_t count;
     } lines[] = {
-        {"units", report->units},   {"definitions", report->definitions},
+        {"units", report->units},     {"definitions", report->definitions},
         {"workers", report->workers}, {"hosts", report->hosts},
-        {"keys", report->keys},     {"runs", report->runs},
-        {"tasks", report->tasks},   {"attempts", report->attempts},
+        {"keys", report->keys},       {"runs", report->runs},
+        {"tasks", report->tasks},     {"attempts", report->attempts},
         {"events", report->events},
     };
     for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++)

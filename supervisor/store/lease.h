@@ -32,8 +32,9 @@ struct store_leader {
 
 /*
  * Takes the lease with the next epoch, `minimum_epoch` or above, and begins to renew it on a thread
- * of the store's own. SYNK_BUSY: somebody else holds it (*ret_leader); SYNK_STORE_DOWN; SYNK_OK where
- * it is held already too, with the same epoch (a file: 0, store_load has it). Blocks for up to some seconds. ret_leader may be NULL.
+ * of the store's own. SYNK_BUSY: somebody else holds it (*ret_leader); SYNK_STORE_DOWN; SYNK_OK
+ * where it is held already too, with the same epoch (a file: 0, store_load has it). Blocks for up
+ * to some seconds. ret_leader may be NULL.
  */
 enum synk_status store_lease_acquire(struct store *store, uint32_t minimum_epoch,
                                      uint32_t *ret_epoch, struct store_leader *ret_leader,

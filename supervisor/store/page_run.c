@@ -28,7 +28,7 @@ struct page {
     struct arena *arena;
     struct buf tasks, attempts, one;
     size_t live_at; /* next of query->live_tasks */
-    bool has_row; /* `row` is the next row */
+    bool has_row;   /* `row` is the next row */
     struct task_record row;
 };
 
@@ -144,14 +144,13 @@ static enum synk_status pack_attempts(struct page *page, const struct task_recor
     buf_clear(&page->attempts);
     buf_clear(&page->one);
     const struct page_source *source = page->source;
-    enum synk_status status =
-        source->open_attempts(source->backend, task->run, task->task, error);
+    enum synk_status status = source->open_attempts(source->backend, task->run, task->task, error);
     if (status != SYNK_OK)
         return status;
     struct record record;
     enum page_step step = source->next_attempt(source->backend, &record, error);
-    bool is_listed = (step == STEP_ROW || step == STEP_BAD) &&
-                     record.attempt.attempt == task->attempts;
+    bool is_listed =
+        (step == STEP_ROW || step == STEP_BAD) && record.attempt.attempt == task->attempts;
     if (wants_last && !is_listed) {
         pack_last_attempt(&page->attempts, task);
         count++;
@@ -302,8 +301,7 @@ static enum synk_status pack_tasks(struct page *page, uint32_t from, uint32_t en
                                    uint32_t *ret_next, struct synk_error *error)
 {
     const struct page_source *source = page->source;
-    enum synk_status status =
-        source->open_tasks(source->backend, page->run->run, from, end, error);
+    enum synk_status status = source->open_tasks(source->backend, page->run->run, from, end, error);
     if (status == SYNK_OK)
         status = next_row(page, error);
     uint32_t index = from;

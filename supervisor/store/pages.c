@@ -34,7 +34,7 @@ void page_pack_time(struct buf *body, const char *key, int64_t time)
 }
 
 void page_split_unit(struct synk_bytes name, struct synk_bytes *ret_unit,
-                       struct synk_bytes *ret_worker)
+                     struct synk_bytes *ret_worker)
 {
     const char *text = name.data;
     const char *slash = name.size ? memchr(text, '/', name.size) : NULL;
@@ -110,11 +110,10 @@ static void add_record(struct record_list *list, const struct record *record, st
 }
 
 /* Appends every row that decodes. The others are left to the next start, which moves them away. */
-static enum synk_status collect(const struct page_source *source,
-                                enum page_step (*next)(void *, struct record *,
-                                                       struct synk_error *),
-                                struct arena *arena, struct record_list *list,
-                                struct synk_error *error)
+static enum synk_status
+collect(const struct page_source *source,
+        enum page_step (*next)(void *, struct record *, struct synk_error *), struct arena *arena,
+        struct record_list *list, struct synk_error *error)
 {
     struct record record;
     enum page_step step;
@@ -135,8 +134,7 @@ static enum synk_status collect_run(const struct page_source *source, const stru
         return error->status;
     if (step == STEP_ROW)
         add_record(list, &record, arena);
-    enum synk_status status =
-        source->open_workers(source->backend, run->unit, run->version, error);
+    enum synk_status status = source->open_workers(source->backend, run->unit, run->version, error);
     if (status == SYNK_OK)
         status = collect(source, source->next_worker, arena, list, error);
     if (status == SYNK_OK)

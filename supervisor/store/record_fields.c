@@ -26,32 +26,33 @@ static const char *run_status_text(unsigned value)
 
 #define AT(member) offsetof(struct record, member)
 #define KEY_TEXT(column, member, text)                                                             \
-    {.name = column, .type = FIELD_TEXT, .is_required = true, .offset = AT(member), .problem = text}
+    {                                                                                              \
+        .name = column, .type = FIELD_TEXT, .is_required = true, .offset = AT(member),             \
+        .problem = text                                                                            \
+    }
 #define KEY_UINT(column, kind, member, most, text)                                                 \
-    {.name = column,                                                                               \
-     .type = kind,                                                                                 \
-     .is_required = true,                                                                          \
-     .offset = AT(member),                                                                         \
-     .max = most,                                                                                  \
-     .problem = text}
+    {                                                                                              \
+        .name = column, .type = kind, .is_required = true, .offset = AT(member), .max = most,      \
+        .problem = text                                                                            \
+    }
 #define BYTES(number, kind, column, member)                                                        \
-    {.name = column, .type = kind, .tag = number, .offset = AT(member)}
+    {                                                                                              \
+        .name = column, .type = kind, .tag = number, .offset = AT(member)                          \
+    }
 #define NAMED_BYTES(number, kind, column, member, text)                                            \
-    {.name = column,                                                                               \
-     .type = kind,                                                                                 \
-     .tag = number,                                                                                \
-     .is_required = true,                                                                          \
-     .offset = AT(member),                                                                         \
-     .problem = text}
+    {                                                                                              \
+        .name = column, .type = kind, .tag = number, .is_required = true, .offset = AT(member),    \
+        .problem = text                                                                            \
+    }
 #define VALUE(number, column, member, text)                                                        \
-    {.name = column, .type = FIELD_VALUE, .tag = number, .offset = AT(member), .problem = text}
+    {                                                                                              \
+        .name = column, .type = FIELD_VALUE, .tag = number, .offset = AT(member), .problem = text  \
+    }
 #define NUMBER(number, kind, column, member, most, text)                                           \
-    {.name = column,                                                                               \
-     .type = kind,                                                                                 \
-     .tag = number,                                                                                \
-     .offset = AT(member),                                                                         \
-     .max = most,                                                                                  \
-     .problem = text}
+    {                                                                                              \
+        .name = column, .type = kind, .tag = number, .offset = AT(member), .max = most,            \
+        .problem = text                                                                            \
+    }
 #define FLAG(number, column, member)                                                               \
     NUMBER(number, FIELD_BOOL, column, member, 1, column " is not 0 or 1")
 #define UINT32(number, column, member)                                                             \
@@ -66,14 +67,10 @@ static const char *run_status_text(unsigned value)
     NUMBER(number, FIELD_INT64, column, member, INT64_MAX, column " out of range")
 /* Never NULL: it is compared. */
 #define STATE(number, column, member, most, text, names)                                           \
-    {.name = column,                                                                               \
-     .type = FIELD_UINT8,                                                                          \
-     .tag = number,                                                                                \
-     .is_required = true,                                                                          \
-     .offset = AT(member),                                                                         \
-     .max = most,                                                                                  \
-     .problem = text,                                                                              \
-     .name_of = names}
+    {                                                                                              \
+        .name = column, .type = FIELD_UINT8, .tag = number, .is_required = true,                   \
+        .offset = AT(member), .max = most, .problem = text, .name_of = names                       \
+    }
 
 static const struct record_field meta_fields[] = {
     KEY_TEXT("name", meta.name, "no name"),
@@ -252,7 +249,7 @@ int64_t field_number(const struct record_field *field, const struct record *reco
     case FIELD_UINT32:
         return *(const uint32_t *)place;
     case FIELD_UINT64:
-        return (int64_t)*(const uint64_t *)place;
+        return (int64_t) * (const uint64_t *)place;
     case FIELD_INT32:
         return *(const int32_t *)place;
     case FIELD_INT64:

@@ -31,11 +31,11 @@ struct record_field {
     /* Number in the packed form; never changed or used again. 0 for a part of the key, which is
      * not packed. */
     uint8_t tag;
-    bool is_required;    /* text or blob that is never empty; a number that is never stored as NULL */
-    uint16_t offset;     /* in struct record */
+    bool is_required; /* text or blob that is never empty; a number that is never stored as NULL */
+    uint16_t offset;  /* in struct record */
     uint16_t has_offset; /* of the bool that tells whether there is one; 0: there always is */
     uint64_t max;
-    const char *problem; /* what is wrong with a value that does not fit */
+    const char *problem;                    /* what is wrong with a value that does not fit */
     const char *(*name_of)(unsigned value); /* of a state: its name, for people; else NULL */
 };
 
@@ -67,7 +67,8 @@ void field_set_present(const struct record_field *field, struct record *record, 
 const char *record_problem(const struct record *record);
 /* Copies a record's bytes into the arena. */
 void record_copy(struct record *record, struct arena *arena);
-/* The record without its key as one MessagePack map of tags to values; what is not set is not in it.
+/* The record without its key as one MessagePack map of tags to values; what is not set is not in
+ * it.
  */
 void record_pack(const struct record *record, struct buf *out);
 /* Fills all but the key, which the caller has set, from packed bytes and checks the whole. Bytes

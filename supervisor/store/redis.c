@@ -127,11 +127,10 @@ struct synk_bytes redis_element(const redisReply *reply, size_t index)
 static enum synk_status greet(struct redis *redis, struct synk_error *error)
 {
     uint64_t memory = 0;
-    enum synk_status status =
-        redis_read_settings(redis->link, &redis->settings, &memory, error);
+    enum synk_status status = redis_read_settings(redis->link, &redis->settings, &memory, error);
     if (!status && redis->settings.is_unsafe && !redis->uri.allows_unsafe)
-        status = status_fail(error, SYNK_REFUSED,
-                             "%s (or accept it with ?unsafe=allow)", redis->settings.why_unsafe);
+        status = status_fail(error, SYNK_REFUSED, "%s (or accept it with ?unsafe=allow)",
+                             redis->settings.why_unsafe);
     for (int i = 0; i < SCRIPTS && !status; i++)
         status = load_script(redis->link, redis->shas, (enum redis_script)i, error);
     if (status) {

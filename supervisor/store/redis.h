@@ -40,7 +40,14 @@ enum {
     REDIS_NONCE_BYTES = 32,
 };
 
-enum redis_script { SCRIPT_ACQUIRE, SCRIPT_RENEW, SCRIPT_RELEASE, SCRIPT_STAGE, SCRIPT_APPLY, SCRIPTS };
+enum redis_script {
+    SCRIPT_ACQUIRE,
+    SCRIPT_RENEW,
+    SCRIPT_RELEASE,
+    SCRIPT_STAGE,
+    SCRIPT_APPLY,
+    SCRIPTS
+};
 extern const char *const redis_scripts[SCRIPTS];
 
 /* The server's settings, as far as they decide what survives. */
@@ -54,7 +61,7 @@ struct redis_settings {
 struct redis_batch {
     struct buf *parts;
     size_t part_count, part_capacity;
-    uint32_t ops; /* in the last part */
+    uint32_t ops;               /* in the last part */
     struct buf group, key, row; /* rows of one hash that came one behind the other; scratch */
     uint32_t group_rows;
 };
@@ -85,7 +92,7 @@ struct redis_removal {
     size_t version_at, unit_at;
 };
 
-struct redis_rows; /* redis_query.c: open cursors */
+struct redis_rows; /* redis_source.c: open cursors */
 struct redis_lease;
 
 struct redis {
@@ -99,14 +106,14 @@ struct redis {
     atomic_uint_fast64_t memory_bytes;
     uint32_t size_turns;
     uint32_t epoch;
-    bool leads;     /* the lease was taken, and the server's last batch read */
+    bool leads; /* the lease was taken, and the server's last batch read */
     uint32_t nonces;
-    uint64_t lsn;   /* of the last batch that is known to be applied */
+    uint64_t lsn; /* of the last batch that is known to be applied */
     uint64_t last_event;
     char nonce_base[17];
     uint64_t found_lsn; /* what the server had when this process took the lead */
     char found_nonce[REDIS_NONCE_BYTES + 1];
-    uint64_t repaired; /* batches that a server had lost and was given again */
+    uint64_t repaired;           /* batches that a server had lost and was given again */
     const struct batch *pending; /* whose outcome is not known; `sent` has it last */
     struct redis_sent *sent;     /* the oldest first */
     size_t sent_count, sent_bytes;
@@ -121,8 +128,8 @@ enum synk_status redis_connect(struct redis *redis, int64_t deadline_ms, struct 
 /* "synk:{CLUSTER}:" and what follows, printed into `out`, which is cleared first. */
 struct synk_bytes redis_key(const struct redis *redis, struct buf *out, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* Runs a script; loads it again where the server has forgotten it. The reply is an array whose first
- * element is a word, or an error of the server's, which is told as redis_link_fail does. */
+/* Runs a script; loads it again where the server has forgotten it. The reply is an array whose
+ * first element is a word, or an error of the server's, which is told as redis_link_fail does. */
 enum synk_status redis_eval(struct redis_link *link, char (*shas)[48], const char *prefix,
                             enum redis_script script, int count, const struct synk_bytes *words,
                             int64_t limit_ms, redisReply **ret_reply, struct synk_error *error);
@@ -131,8 +138,8 @@ bool redis_says(const redisReply *reply, const char *word);
 struct synk_bytes redis_element(const redisReply *reply, size_t index);
 uint64_t redis_uint(struct synk_bytes text);
 
-/* Sends `count` commands that `append` queues, some at a time, and hands each reply to `take` (which
- * may keep nothing). The server's errors end it. */
+/* Sends `count` commands that `append` queues, some at a time, and hands each reply to `take`
+ * (which may keep nothing). The server's errors end it. */
 enum synk_status redis_each(struct redis *redis, size_t count, void *context,
                             void (*append)(void *context, size_t index),
                             enum synk_status (*take)(void *context, size_t index,
@@ -205,6 +212,10 @@ enum synk_status redis_values(void *backend, const struct value_ref *refs, size_
                               struct synk_error *error);
 enum synk_status redis_event_bounds(struct redis *redis, uint64_t *ret_first, uint64_t *ret_last,
                                     struct synk_error *error);
+/* redis_source.c: the cursors of pages.h; redis_end_rows ends them all. */
+struct page_source;
+struct page_source redis_source(struct redis *redis);
+void redis_end_rows(void *backend);
 void redis_rows_free(struct redis_rows *rows);
 
 /* redis_retain.c */

@@ -328,9 +328,17 @@ void redis_batch_events(struct redis_batch *batch, uint64_t first, uint32_t coun
     snprintf(numbers[2], sizeof(numbers[2]), "%lld", (long long)at);
     snprintf(numbers[3], sizeof(numbers[3]), "%llu", (unsigned long long)last);
     struct synk_bytes add[] = {
-        bytes_str("XADD"),     bytes_str("events"), bytes_str(id),    bytes_str("first"),
-        bytes_str(numbers[0]), bytes_str("count"),  bytes_str(numbers[1]), bytes_str("at"),
-        bytes_str(numbers[2]), bytes_str("items"),  items,
+        bytes_str("XADD"),
+        bytes_str("events"),
+        bytes_str(id),
+        bytes_str("first"),
+        bytes_str(numbers[0]),
+        bytes_str("count"),
+        bytes_str(numbers[1]),
+        bytes_str("at"),
+        bytes_str(numbers[2]),
+        bytes_str("items"),
+        items,
     };
     redis_batch_op(batch, sizeof(add) / sizeof(*add), add);
     struct synk_bytes mark[] = {bytes_str("HSET"), bytes_str("state"), bytes_str("last_event"),

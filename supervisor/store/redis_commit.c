@@ -4,11 +4,11 @@
  * Each batch has the next log sequence number and a nonce of its own. The server has the number and
  * the nonce of its last one, so that a batch whose answer was lost is sent again as it was: it is
  * applied then, or found to have been. A batch that the server has applied is kept for a while: a
- * server that comes back without its latest batches (a failover, a crash between two syncs) is given
- * them again before it is given anything new.
+ * server that comes back without its latest batches (a failover, a crash between two syncs) is
+ * given them again before it is given anything new.
  *
- * Invariants: at most the last of `sent` has an unknown outcome; nothing else is sent before that is
- * known; `lsn` is the number of the last batch that is known to be applied.
+ * Invariants: at most the last of `sent` has an unknown outcome; nothing else is sent before that
+ * is known; `lsn` is the number of the last batch that is known to be applied.
  */
 #include "supervisor/store/redis.h"
 
@@ -89,10 +89,11 @@ static enum synk_status fail_fenced(struct redis *redis, const redisReply *reply
                                     struct synk_error *error)
 {
     struct synk_bytes epoch = redis_element(reply, 1), owner = redis_element(reply, 2);
-    status_fail(error, SYNK_NOT_LEADER,
-                "store '%s': another supervisor leads since epoch %.*s%s%.*s; this one had %" PRIu32,
-                redis->name, (int)epoch.size, (const char *)epoch.data,
-                owner.size ? ", " : "", (int)owner.size, (const char *)owner.data, redis->epoch);
+    status_fail(
+        error, SYNK_NOT_LEADER,
+        "store '%s': another supervisor leads since epoch %.*s%s%.*s; this one had %" PRIu32,
+        redis->name, (int)epoch.size, (const char *)epoch.data, owner.size ? ", " : "",
+        (int)owner.size, (const char *)owner.data, redis->epoch);
     return break_off(redis, error);
 }
 
@@ -101,8 +102,7 @@ static enum synk_status lead_again(struct redis *redis, struct synk_error *error
 {
     uint32_t epoch = 0;
     redis_lease_release(redis);
-    enum synk_status status =
-        redis_lease_acquire(redis, redis->epoch, &epoch, NULL, error);
+    enum synk_status status = redis_lease_acquire(redis, redis->epoch, &epoch, NULL, error);
     redis->leads = true; /* with the same history */
     if (status == SYNK_BUSY)
         error->status = SYNK_NOT_LEADER;

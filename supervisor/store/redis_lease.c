@@ -32,8 +32,8 @@ struct redis_lease {
     bool has_thread;
     pthread_mutex_t mutex;
     pthread_cond_t ending;
-    bool ends;          /* under the mutex */
-    uint32_t epoch;     /* 0: never taken, or given back */
+    bool ends;      /* under the mutex */
+    uint32_t epoch; /* 0: never taken, or given back */
     atomic_bool is_held;
     int64_t renewed_ms; /* when the last good renewal was sent */
 };
@@ -189,8 +189,7 @@ enum synk_status redis_lease_acquire(void *backend, uint32_t minimum_epoch, uint
     snprintf(schema, sizeof(schema), "%d", REDIS_SCHEMA);
     struct synk_bytes words[] = {bytes_str(lease->owner), bytes_str(ms), bytes_str(minimum),
                                  bytes_str(schema)};
-    enum synk_status status =
-        redis_link_connect(lease->link, redis_now_ms() + ACQUIRE_MS, error);
+    enum synk_status status = redis_link_connect(lease->link, redis_now_ms() + ACQUIRE_MS, error);
     int64_t sent_ms = redis_now_ms();
     if (!status)
         status = redis_eval(lease->link, lease->shas, redis->prefix, SCRIPT_ACQUIRE, 4, words,
@@ -242,6 +241,7 @@ void redis_lease_free(struct redis_lease *lease)
 {
     if (!lease)
         return;
+    stop_thread(lease);
     lease->changed = NULL; /* whoever closes knows */
     redis_lease_release(lease->redis);
     redis_link_free(lease->link);

@@ -1,8 +1,8 @@
 /*
  * Connecting, sending, waiting.
  *
- * Invariants: the socket is ours (close-on-exec, non-blocking), and hiredis never waits on it; after
- * any error the connection is gone and the next one starts from nothing; a connection that
+ * Invariants: the socket is ours (close-on-exec, non-blocking), and hiredis never waits on it;
+ * after any error the connection is gone and the next one starts from nothing; a connection that
  * redis_link_connect has said is there is to a master, in the right database. The first attempt
  * after a loss comes at once, each further one after a longer, jittered pause.
  */
@@ -194,9 +194,8 @@ void redis_link_append(struct redis_link *link, int count, const struct synk_byt
 
 static enum synk_status lose(struct redis_link *link, const char *why, struct synk_error *error)
 {
-    enum synk_status status =
-        status_fail(error, SYNK_STORE_DOWN, "store '%s': the connection is lost: %s", link->name,
-                    why);
+    enum synk_status status = status_fail(
+        error, SYNK_STORE_DOWN, "store '%s': the connection is lost: %s", link->name, why);
     redis_link_drop(link);
     return status;
 }
@@ -289,8 +288,9 @@ static enum synk_status authenticate(struct redis_link *link, const char *user,
     redisReply *reply = NULL;
     if (!secret)
         return error->status;
-    enum synk_status status = user ? redis_link_call(link, &reply, error, "AUTH", user, secret, NULL)
-                                   : redis_link_call(link, &reply, error, "AUTH", secret, NULL);
+    enum synk_status status = user
+                                  ? redis_link_call(link, &reply, error, "AUTH", user, secret, NULL)
+                                  : redis_link_call(link, &reply, error, "AUTH", secret, NULL);
     explicit_bzero(secret, strlen(secret));
     free(secret);
     if (!status && redis_is_error(reply))
@@ -334,8 +334,7 @@ static enum synk_status ask_sentinel(struct redis_link *link, const struct redis
 {
     int fd;
     redisReply *reply = NULL;
-    enum synk_status status =
-        connect_tcp(address->host, address->port, deadline_ms, &fd, error);
+    enum synk_status status = connect_tcp(address->host, address->port, deadline_ms, &fd, error);
     if (status)
         return status;
     adopt(link, fd);

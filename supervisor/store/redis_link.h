@@ -28,8 +28,8 @@ struct redis_link *redis_link_new(const struct redis_uri *uri, const char *name)
 void redis_link_free(struct redis_link *link);
 /*
  * Makes sure that there is a connection to a server that may be written to: waits out the back-off
- * and tries until `deadline_ms` (of redis_now_ms; 0: once, if the back-off allows). SYNK_STORE_DOWN:
- * there is none, with the reason; SYNK_REFUSED: the server does not let us in.
+ * and tries until `deadline_ms` (of redis_now_ms; 0: once, if the back-off allows).
+ * SYNK_STORE_DOWN: there is none, with the reason; SYNK_REFUSED: the server does not let us in.
  */
 enum synk_status redis_link_connect(struct redis_link *link, int64_t deadline_ms,
                                     struct synk_error *error);
@@ -38,15 +38,17 @@ void redis_link_is_good(struct redis_link *link);
 bool redis_link_is_connected(const struct redis_link *link);
 /* Changes with each connection: what a server was told or asked holds for one number. */
 uint64_t redis_link_number(const struct redis_link *link);
-/* Ends a connection that was made and is of no use, for this reason: the next comes after a pause. */
+/* Ends a connection that was made and is of no use, for this reason: the next comes after a pause.
+ */
 void redis_link_back_off(struct redis_link *link, const struct synk_error *why);
 /* Ends the connection; replies that are outstanding will not come. */
 void redis_link_drop(struct redis_link *link);
 
 /* Queues a command; nothing is sent before redis_link_reply. */
 void redis_link_append(struct redis_link *link, int count, const struct synk_bytes *words);
-/* The next reply in order, which the caller frees (freeReplyObject). SYNK_STORE_DOWN: the connection
- * is lost or silent, and dropped; whether the server has done what was asked is unknown. */
+/* The next reply in order, which the caller frees (freeReplyObject). SYNK_STORE_DOWN: the
+ * connection is lost or silent, and dropped; whether the server has done what was asked is unknown.
+ */
 enum synk_status redis_link_reply(struct redis_link *link, int64_t limit_ms, redisReply **ret_reply,
                                   struct synk_error *error);
 /* One command of texts, NULL-ended, and its reply. */

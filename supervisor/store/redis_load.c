@@ -1,17 +1,15 @@
 /*
- * Hydration, and the visit of everything. Keys are listed first, then read some hundred at a time in
- * the order of enum record_kind. What does not decode is moved to the stream `quarantine` at the
+ * Hydration, and the visit of everything. Keys are listed first, then read some hundred at a time
+ * in the order of enum record_kind. What does not decode is moved to the stream `quarantine` at the
  * end of a load, in a batch like any other.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "proto/limits.h"
 #include "supervisor/core/states.h"
-#include "supervisor/store/record_fields.h"
-#include "supervisor/store/redis.h"
+#include "supervisor/store/redis_loading.h"
 
 enum {
     /* Fields of a hash, or members of a set, that one reply lists. */
@@ -19,67 +17,6 @@ enum {
     LOAD_MS = 10000,
     EVENT_ROWS = 64,
 };
-
-struct name {
-    struct synk_bytes text;
-    int64_t order; /* keys: when they expire */
-    struct synk_bytes packed;
-};
-struct name_list {
-    struct name *names;
-    size_t count, capacity;
-};
-struct number_list {
-    uint64_t *numbers;
-    size_t count, capacity;
-};
-/* A hash of many: of which version or run, and its number. */
-struct bucket {
-    size_t owner;
-    uint64_t number;
-};
-struct bucket_list {
-    struct bucket *buckets;
-    size_t count, capacity;
-};
-
-struct loading {
-    struct redis *redis;
-    bool loads_all; /* a visit: finished runs, all versions, attempts, events */
-    void (*each)(void *context, const struct record *record);
-    void *context;
-    const struct store_visitor *visitor;
-    struct arena arena;
-    struct name_list units, versions, names; /* versions: "UNIT@VERSION" */
-    struct number_list live, runs;
-    struct number_list owners; /* runs whose tasks are read */
-    struct bucket_list buckets;
-    struct redis_batch moves; /* of what does not decode */
-    uint64_t bad;
-    struct buf key;
-    /* Of the rows under way. */
-    enum record_kind kind;
-};
-
-static int64_t wall_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static void add_name(struct loading *loading, struct name_list *list, struct synk_bytes text)
-{
-    list->names = mem_grow(list->names, &list->capacity, list->count + 1, sizeof(*list->names));
-    list->names[list->count++] = (struct name){.text = arena_copy(&loading->arena, text)};
-}
-
-static void add_number(struct number_list *list, uint64_t number)
-{
-    list->numbers =
-        mem_grow(list->numbers, &list->capacity, list->count + 1, sizeof(*list->numbers));
-    list->numbers[list->count++] = number;
-}
 
 static int compare_bytes(struct synk_bytes a, struct synk_bytes b)
 {
@@ -125,71 +62,6 @@ static void sort_names(struct name_list *list, int (*compare)(const void *, cons
     list->count = kept;
 }
 
-/* ---- handing on ---- */
-
-/* Notes that a row is to be moved: what is said of it, and the operation that removes it. */
-static void note_bad(struct loading *loading, const char *key, struct synk_bytes field,
-                     const char *problem, const redisReply *row, const char *removal)
-{
-    char at[24];
-    struct synk_bytes words[10] = {
-        bytes_str("XADD"), bytes_str("quarantine"), bytes_str("*"), bytes_str("kind"),
-        bytes_str(record_shapes[loading->kind].name), bytes_str("key"),
-        /* key, reason, at: below */
-    };
-    struct buf name = {0};
-    struct synk_bytes all[64];
-    int count = 0;
-    loading->bad++;
-    if (loading->loads_all)
-        return;
-    buf_printf(&name, "%s", key);
-    if (field.size)
-        buf_printf(&name, " %.*s", (int)field.size, (const char *)field.data);
-    snprintf(at, sizeof(at), "%" PRId64, wall_ms());
-    for (int i = 0; i < 6; i++)
-        all[count++] = words[i];
-    all[count++] = buf_bytes(&name);
-    all[count++] = bytes_str("reason");
-    all[count++] = bytes_str(problem);
-    all[count++] = bytes_str("at");
-    all[count++] = bytes_str(at);
-    if (row->type == REDIS_REPLY_ARRAY) {
-        for (size_t i = 0; i + 1 < row->elements && count + 2 <= 64; i += 2) {
-            all[count++] = redis_element(row, i);
-            all[count++] = redis_element(row, i + 1);
-        }
-    } else {
-        all[count++] = bytes_str("packed");
-        all[count++] = redis_bytes(row);
-    }
-    redis_batch_op(&loading->moves, count, all);
-    struct synk_bytes remove[] = {bytes_str(removal), bytes_str(key), field};
-    redis_batch_op(&loading->moves, strcmp(removal, "HDEL") == 0 ? 3 : 2, remove);
-    buf_fini(&name);
-}
-
-static enum synk_status hand_on(struct loading *loading, const struct record *record,
-                                struct synk_error *error)
-{
-    if (loading->visitor)
-        return loading->visitor->record(loading->visitor->context, record, error);
-    loading->each(loading->context, record);
-    return SYNK_OK;
-}
-
-/* A packed row of the hash `key`, whose record has its key already. */
-static enum synk_status take_packed(struct loading *loading, const char *key,
-                                    struct synk_bytes field, const redisReply *value,
-                                    struct record *record, struct synk_error *error)
-{
-    const char *problem = record_unpack(redis_bytes(value), record);
-    if (!problem)
-        return hand_on(loading, record, error);
-    note_bad(loading, key, field, problem, value, "HDEL");
-    return SYNK_OK;
-}
-
 /* ---- hashes of packed records: hosts, keys; and meta ---- */
 
 /* Reads a hash whole, some fields at a time, into loading->names. */
@@ -210,7 +82,7 @@ static enum synk_status scan(struct loading *loading, const char *command, const
         snprintf(cursor, sizeof(cursor), "%.*s", next.size ? (int)next.size : 1,
                  next.size ? (const char *)next.data : "0");
         for (size_t i = 0; rows && i < rows->elements; i += has_values ? 2 : 1) {
-            add_name(loading, &loading->names, redis_element(rows, i));
+            loading_add_name(loading, &loading->names, redis_element(rows, i));
             if (has_values)
                 loading->names.names[loading->names.count - 1].packed =
                     arena_copy(&loading->arena, redis_element(rows, i + 1));
@@ -222,8 +94,7 @@ static enum synk_status scan(struct loading *loading, const char *command, const
 
 static redisReply reply_of(struct synk_bytes bytes)
 {
-    return (redisReply){
-        .type = REDIS_REPLY_STRING, .str = (char *)bytes.data, .len = bytes.size};
+    return (redisReply){.type = REDIS_REPLY_STRING, .str = (char *)bytes.data, .len = bytes.size};
 }
 
 static enum synk_status load_hash(struct loading *loading, enum record_kind kind,
@@ -246,9 +117,9 @@ static enum synk_status load_hash(struct loading *loading, enum record_kind kind
         field_set_bytes(&shape->fields[0], &record, name->text);
         if (kind == RECORD_META) {
             record.meta.value = name->packed;
-            status = hand_on(loading, &record, error);
+            status = loading_hand_on(loading, &record, error);
         } else {
-            status = take_packed(loading, shape->name, name->text, &value, &record, error);
+            status = loading_take_packed(loading, shape->name, name->text, &value, &record, error);
         }
     }
     return status;
@@ -270,7 +141,7 @@ static void add_version(struct loading *loading, struct synk_bytes unit, uint32_
 {
     struct buf name = {0};
     buf_printf(&name, "%.*s@%u", (int)unit.size, (const char *)unit.data, version);
-    add_name(loading, &loading->versions, buf_bytes(&name));
+    loading_add_name(loading, &loading->versions, buf_bytes(&name));
     buf_fini(&name);
 }
 
@@ -286,11 +157,11 @@ static enum synk_status take_unit(void *context, size_t index, const redisReply 
         snprintf(id, sizeof(id), "%.*s", (int)record.unit.id.size,
                  (const char *)record.unit.id.data);
         loading->kind = RECORD_UNIT;
-        note_bad(loading, id, bytes_of(NULL, 0), problem, reply, "NOUNIT");
+        loading_note_bad(loading, id, bytes_of(NULL, 0), problem, reply, "NOUNIT");
         return SYNK_OK;
     }
     add_version(loading, record.unit.id, record.unit.version);
-    return hand_on(loading, &record, error);
+    return loading_hand_on(loading, &record, error);
 }
 
 static enum synk_status load_units(struct loading *loading, struct synk_error *error)
@@ -347,125 +218,7 @@ static enum synk_status take_definition(void *context, size_t index, const redis
         !redis_split_version(name, &record.definition.unit, &record.definition.version))
         return SYNK_OK;
     loading->kind = RECORD_DEFINITION;
-    return take_packed(loading, "definitions", name, reply, &record, error);
-}
-
-/* "workers:UNIT@V", "tasks:N" or "attempts:N". */
-static struct synk_bytes owner_key(struct loading *loading, size_t owner, const char *end)
-{
-    if (loading->kind == RECORD_WORKER) {
-        struct synk_bytes name = loading->versions.names[owner].text;
-        return redis_key(loading->redis, &loading->key, "workers:%.*s%s", (int)name.size,
-                         (const char *)name.data, end);
-    }
-    return redis_key(loading->redis, &loading->key, "%s:%" PRIu64 "%s",
-                     record_shapes[loading->kind].name, loading->owners.numbers[owner], end);
-}
-
-static void append_owner(void *context, size_t index)
-{
-    struct loading *loading = context;
-    struct synk_bytes words[] = {bytes_str("SMEMBERS"), owner_key(loading, index, "")};
-    redis_link_append(loading->redis->link, 2, words);
-}
-
-static void add_bucket(struct bucket_list *list, size_t owner, uint64_t number)
-{
-    list->buckets =
-        mem_grow(list->buckets, &list->capacity, list->count + 1, sizeof(*list->buckets));
-    list->buckets[list->count++] = (struct bucket){owner, number};
-}
-
-/* The first bucket, and those in the set. */
-static enum synk_status take_owner(void *context, size_t index, const redisReply *reply,
-                                   struct synk_error *error)
-{
-    (void)error;
-    struct loading *loading = context;
-    size_t count;
-    uint64_t *numbers = redis_numbers(reply, &count);
-    add_bucket(&loading->buckets, index, 0);
-    for (size_t i = 0; i < count; i++)
-        if (numbers[i])
-            add_bucket(&loading->buckets, index, numbers[i]);
-    free(numbers);
-    return SYNK_OK;
-}
-
-static struct synk_bytes bucket_key(struct loading *loading, size_t index)
-{
-    char end[24];
-    snprintf(end, sizeof(end), ":%" PRIu64, loading->buckets.buckets[index].number);
-    return owner_key(loading, loading->buckets.buckets[index].owner, end);
-}
-
-static void append_bucket(void *context, size_t index)
-{
-    struct loading *loading = context;
-    struct synk_bytes words[] = {bytes_str("HGETALL"), bucket_key(loading, index)};
-    redis_link_append(loading->redis->link, 2, words);
-}
-
-struct row {
-    uint32_t index;
-    size_t at;
-};
-
-static int by_index(const void *a, const void *b)
-{
-    const struct row *x = a, *y = b;
-    return (x->index > y->index) - (x->index < y->index);
-}
-
-/* Rows of one bucket, by index. */
-static enum synk_status take_bucket(void *context, size_t index, const redisReply *reply,
-                                    struct synk_error *error)
-{
-    struct loading *loading = context;
-    size_t count = reply->elements / 2;
-    struct row *rows = mem_alloc((count + 1) * sizeof(*rows));
-    enum synk_status status = SYNK_OK;
-    char key[256];
-    const struct bucket *bucket = &loading->buckets.buckets[index];
-    struct synk_bytes name = bucket_key(loading, index);
-    size_t prefix = strlen(loading->redis->prefix);
-    snprintf(key, sizeof(key), "%.*s", (int)(name.size - prefix), (const char *)name.data + prefix);
-    for (size_t i = 0; i < count; i++)
-        rows[i] = (struct row){(uint32_t)redis_uint(redis_element(reply, 2 * i)), 2 * i};
-    qsort(rows, count, sizeof(*rows), by_index);
-    for (size_t i = 0; i < count && !status; i++) {
-        struct record record = {.kind = loading->kind};
-        if (loading->kind == RECORD_WORKER) {
-            redis_split_version(loading->versions.names[bucket->owner].text, &record.worker.unit,
-                                &record.worker.version);
-            record.worker.index = rows[i].index;
-        } else if (loading->kind == RECORD_TASK) {
-            record.task.run = loading->owners.numbers[bucket->owner];
-            record.task.task = rows[i].index;
-        } else {
-            record.attempt.run = loading->owners.numbers[bucket->owner];
-            record.attempt.task = (uint32_t)bucket->number;
-            record.attempt.attempt = rows[i].index;
-        }
-        status = take_packed(loading, key, redis_element(reply, rows[i].at),
-                             reply->element[rows[i].at + 1], &record, error);
-    }
-    free(rows);
-    return status;
-}
-
-/* Rows of all buckets of `owners` versions or runs. */
-static enum synk_status load_rows(struct loading *loading, enum record_kind kind, size_t owners,
-                                  struct synk_error *error)
-{
-    loading->kind = kind;
-    loading->buckets.count = 0;
-    enum synk_status status = redis_each(loading->redis, owners, loading, append_owner, take_owner,
-                                         "loading", error);
-    if (!status)
-        status = redis_each(loading->redis, loading->buckets.count, loading, append_bucket,
-                            take_bucket, "loading", error);
-    return status;
+    return loading_take_packed(loading, "definitions", name, reply, &record, error);
 }
 
 static enum synk_status load_versions(struct loading *loading, struct synk_error *error)
@@ -475,7 +228,7 @@ static enum synk_status load_versions(struct loading *loading, struct synk_error
         redisReply *reply = NULL;
         status = redis_ask(loading->redis, "loading", &reply, error, "HKEYS", "definitions", NULL);
         for (size_t i = 0; !status && i < reply->elements; i++)
-            add_name(loading, &loading->versions, redis_element(reply, i));
+            loading_add_name(loading, &loading->versions, redis_element(reply, i));
         if (!status)
             freeReplyObject(reply);
     } else {
@@ -486,8 +239,7 @@ static enum synk_status load_versions(struct loading *loading, struct synk_error
     if (!status)
         status = redis_each(loading->redis, loading->versions.count, loading, append_definition,
                             take_definition, "loading definitions", error);
-    return status ? status
-                  : load_rows(loading, RECORD_WORKER, loading->versions.count, error);
+    return status ? status : loading_rows(loading, RECORD_WORKER, loading->versions.count, error);
 }
 
 /* ---- runs, tasks, attempts ---- */
@@ -496,8 +248,8 @@ static enum synk_status list_runs(struct loading *loading, const char *set,
                                   struct number_list *list, struct synk_error *error)
 {
     redisReply *reply = NULL;
-    enum synk_status status = redis_ask(loading->redis, "loading", &reply, error, "ZRANGE", set,
-                                        "0", "-1", NULL);
+    enum synk_status status =
+        redis_ask(loading->redis, "loading", &reply, error, "ZRANGE", set, "0", "-1", NULL);
     if (status)
         return status;
     free(list->numbers);
@@ -515,7 +267,7 @@ static enum synk_status find_runs(struct loading *loading, struct synk_error *er
     if (loading->loads_all)
         return list_runs(loading, "runs", &loading->runs, error);
     for (size_t i = 0; i < loading->live.count; i++)
-        add_number(&loading->runs, loading->live.numbers[i]);
+        loading_add_number(&loading->runs, loading->live.numbers[i]);
     for (size_t from = 0; finished < LIMIT_FINISHED_RUNS;) {
         char start[24];
         redisReply *reply = NULL;
@@ -528,10 +280,10 @@ static enum synk_status find_runs(struct loading *loading, struct synk_error *er
         size_t got = reply->elements;
         for (size_t i = 0; i < got && finished < LIMIT_FINISHED_RUNS; i++) {
             uint64_t run = redis_uint(redis_element(reply, i));
-            if (loading->live.count && bsearch(&run, loading->live.numbers, loading->live.count,
-                                               sizeof(run), by_number))
+            if (loading->live.count &&
+                bsearch(&run, loading->live.numbers, loading->live.count, sizeof(run), by_number))
                 continue;
-            add_number(&loading->runs, run);
+            loading_add_number(&loading->runs, run);
             finished++;
         }
         freeReplyObject(reply);
@@ -564,12 +316,12 @@ static enum synk_status take_run(void *context, size_t index, const redisReply *
         char number[24];
         snprintf(number, sizeof(number), "%" PRIu64, record.run.run);
         loading->kind = RECORD_RUN;
-        note_bad(loading, number, bytes_of(NULL, 0), problem, reply, "BADRUN");
+        loading_note_bad(loading, number, bytes_of(NULL, 0), problem, reply, "BADRUN");
         return SYNK_OK;
     }
     if (loading->loads_all || !run_status_is_final(record.run.status))
-        add_number(&loading->owners, record.run.run);
-    return hand_on(loading, &record, error);
+        loading_add_number(&loading->owners, record.run.run);
+    return loading_hand_on(loading, &record, error);
 }
 
 static enum synk_status load_runs(struct loading *loading, struct synk_error *error)
@@ -579,9 +331,9 @@ static enum synk_status load_runs(struct loading *loading, struct synk_error *er
         status = redis_each(loading->redis, loading->runs.count, loading, append_run, take_run,
                             "loading runs", error);
     if (!status)
-        status = load_rows(loading, RECORD_TASK, loading->owners.count, error);
+        status = loading_rows(loading, RECORD_TASK, loading->owners.count, error);
     if (!status && loading->loads_all)
-        status = load_rows(loading, RECORD_ATTEMPT, loading->owners.count, error);
+        status = loading_rows(loading, RECORD_ATTEMPT, loading->owners.count, error);
     return status;
 }
 
@@ -656,10 +408,9 @@ static enum synk_status visit_events(struct redis *redis, const struct store_vis
         for (size_t i = 0; i < got && !status; i++) {
             const redisReply *fields = reply->element[i]->element[1];
             uint64_t first = redis_uint(redis_element(fields, 1));
-            status = visitor->events(visitor->context, first,
-                                     (uint32_t)redis_uint(redis_element(fields, 3)),
-                                     (int64_t)redis_uint(redis_element(fields, 5)),
-                                     redis_element(fields, 7), error);
+            status = visitor->events(
+                visitor->context, first, (uint32_t)redis_uint(redis_element(fields, 3)),
+                (int64_t)redis_uint(redis_element(fields, 5)), redis_element(fields, 7), error);
             struct synk_bytes id = redis_element(reply->element[i], 0);
             snprintf(start, sizeof(start), "(%.*s", (int)id.size, (const char *)id.data);
         }

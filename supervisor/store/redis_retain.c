@@ -83,8 +83,8 @@ static enum synk_status count_of(struct redis *redis, const char *command, const
     return SYNK_OK;
 }
 
-static enum synk_status remove_runs(struct redis *redis, struct redis_batch *batch,
-                                    bool *ret_hides, struct synk_error *error)
+static enum synk_status remove_runs(struct redis *redis, struct redis_batch *batch, bool *ret_hides,
+                                    struct synk_error *error)
 {
     struct redis_removal *removal = &redis->removal;
     const struct retention *bounds = &removal->bounds;
@@ -216,8 +216,8 @@ static enum synk_status look_at_version(struct redis *redis, struct redis_batch 
     redisReply *reply = NULL;
     if (!redis_split_version(bytes_str(name), &unit, &version))
         return SYNK_OK;
-    enum synk_status status = redis_ask(redis, "removing what is too old", &reply, error, "HEXISTS",
-                                        "uses", name, NULL);
+    enum synk_status status =
+        redis_ask(redis, "removing what is too old", &reply, error, "HEXISTS", "uses", name, NULL);
     if (status)
         return status;
     bool is_used = reply->integer != 0;
@@ -225,8 +225,8 @@ static enum synk_status look_at_version(struct redis *redis, struct redis_batch 
     if (is_used)
         return SYNK_OK;
     snprintf(key, sizeof(key), "unit:%.*s", (int)unit.size, (const char *)unit.data);
-    status = redis_ask(redis, "removing what is too old", &reply, error, "HGET", key, "version",
-                       NULL);
+    status =
+        redis_ask(redis, "removing what is too old", &reply, error, "HGET", key, "version", NULL);
     if (status)
         return status;
     if (redis_uint(redis_bytes(reply)) != version || reply->type == REDIS_REPLY_NIL)

@@ -80,8 +80,7 @@ uint64_t *redis_numbers(const redisReply *reply, size_t *ret_count)
     return numbers;
 }
 
-bool redis_split_version(struct synk_bytes text, struct synk_bytes *ret_unit,
-                         uint32_t *ret_version)
+bool redis_split_version(struct synk_bytes text, struct synk_bytes *ret_unit, uint32_t *ret_version)
 {
     const char *at = text.size ? memrchr(text.data, '@', text.size) : NULL;
     if (!at)

@@ -28,14 +28,13 @@ const char *const redis_scripts[SCRIPTS] = {
     "redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])\n"
     "return {'ok', text(epoch)}\n",
     /* owner, ms, epoch */
-    [SCRIPT_RENEW] =
-        "local epoch = redis.call('HGET', KEYS[1], 'epoch') or '0'\n"
-        "local holder = redis.call('GET', KEYS[2])\n"
-        "if epoch ~= ARGV[4] or (holder and holder ~= ARGV[2]) then\n"
-        "  return {'lost', epoch, holder or ''}\n"
-        "end\n"
-        "redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])\n"
-        "return {'ok'}\n",
+    [SCRIPT_RENEW] = "local epoch = redis.call('HGET', KEYS[1], 'epoch') or '0'\n"
+                     "local holder = redis.call('GET', KEYS[2])\n"
+                     "if epoch ~= ARGV[4] or (holder and holder ~= ARGV[2]) then\n"
+                     "  return {'lost', epoch, holder or ''}\n"
+                     "end\n"
+                     "redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])\n"
+                     "return {'ok'}\n",
     /* owner, epoch */
     [SCRIPT_RELEASE] =
         "if redis.call('GET', KEYS[2]) == ARGV[2] and\n"

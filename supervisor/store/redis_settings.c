@@ -65,8 +65,9 @@ static void judge_persistence(struct redis_settings *settings, bool has_log, con
         durability = "everysec";
     } else if (has_log && strcmp(sync, "no") == 0) {
         durability = "kernel";
-        tell_unsafe(settings, "appendfsync is no: what was acknowledged in the last half minute may "
-                              "be lost with the machine; set everysec or always");
+        tell_unsafe(settings,
+                    "appendfsync is no: what was acknowledged in the last half minute may "
+                    "be lost with the machine; set everysec or always");
     } else if (has_log) {
         durability = "unknown";
         tell_unsafe(settings, "appendfsync is not told: allow the user CONFIG GET");

@@ -40,12 +40,11 @@ static enum synk_status dump_events(struct sqlite *sqlite, const struct store_vi
                        "SELECT first, count, at, items FROM event_batches ORDER BY last", -1,
                        &statement, NULL);
     while (!status && statement && (code = sqlite3_step(statement)) == SQLITE_ROW)
-        status = visitor->events(visitor->context, (uint64_t)sqlite3_column_int64(statement, 0),
-                                 (uint32_t)sqlite3_column_int64(statement, 1),
-                                 sqlite3_column_int64(statement, 2),
-                                 bytes_of(sqlite3_column_blob(statement, 3),
-                                          (size_t)sqlite3_column_bytes(statement, 3)),
-                                 error);
+        status = visitor->events(
+            visitor->context, (uint64_t)sqlite3_column_int64(statement, 0),
+            (uint32_t)sqlite3_column_int64(statement, 1), sqlite3_column_int64(statement, 2),
+            bytes_of(sqlite3_column_blob(statement, 3), (size_t)sqlite3_column_bytes(statement, 3)),
+            error);
     if (!status && code != SQLITE_DONE)
         status = sqlite_fail(sqlite, "reading events", error);
     sqlite3_finalize(statement);

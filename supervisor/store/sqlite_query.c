@@ -10,8 +10,8 @@
 
 /* Steps the statement to its next row. */
 static enum page_step step_row(struct sqlite *sqlite, sqlite3_stmt *statement,
-                               enum record_kind kind, const char *doing,
-                               struct record *ret_record, struct synk_error *error)
+                               enum record_kind kind, const char *doing, struct record *ret_record,
+                               struct synk_error *error)
 {
     int code = statement ? sqlite3_step(statement) : SQLITE_ERROR;
     if (code == SQLITE_ROW)
@@ -53,8 +53,7 @@ static enum page_step get_run(void *backend, uint64_t run, struct record *ret_re
 }
 
 static enum page_step find_run(void *backend, struct synk_bytes unit, struct synk_bytes worker,
-                               uint64_t number, struct record *ret_record,
-                               struct synk_error *error)
+                               uint64_t number, struct record *ret_record, struct synk_error *error)
 {
     sqlite3_stmt *statement =
         sqlite_statement(backend, number ? STATEMENT_FIND_RUN : STATEMENT_FIND_LAST_RUN);
@@ -221,8 +220,8 @@ enum synk_status sqlite_event_bounds(struct sqlite *sqlite, uint64_t *ret_first,
 static void end_rows(void *backend)
 {
     static const enum statement cursors[] = {
-        STATEMENT_GET_RUN,        STATEMENT_FIND_RUN,    STATEMENT_FIND_LAST_RUN,
-        STATEMENT_GET_DEFINITION, STATEMENT_GET_WORKER,  STATEMENT_GET_WORKERS,
+        STATEMENT_GET_RUN,        STATEMENT_FIND_RUN,     STATEMENT_FIND_LAST_RUN,
+        STATEMENT_GET_DEFINITION, STATEMENT_GET_WORKER,   STATEMENT_GET_WORKERS,
         STATEMENT_GET_TASKS,      STATEMENT_GET_ATTEMPTS, STATEMENT_LIST_RUNS,
         STATEMENT_LIST_UNIT_RUNS, STATEMENT_GET_EVENTS,
     };

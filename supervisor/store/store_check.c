@@ -73,8 +73,7 @@ enum synk_status store_copy(const char *from, const char *to, struct store_repor
         status = store_copy_backend(source.ops, source.backend, target.ops, target.backend, &counts,
                                     error);
     if (!status)
-        status =
-            target.ops->get_marks(target.backend, &report.epoch, &report.last_event, error);
+        status = target.ops->get_marks(target.backend, &report.epoch, &report.last_event, error);
     close_it(&source);
     close_it(&target);
     if (status) {
@@ -177,15 +176,15 @@ static bool is_loaded(const struct checking *checking, const struct record *reco
                record->run.run >= checking->first_finished;
     case RECORD_TASK:
         run = record->task.run;
-        return checking->live_count && bsearch(&run, checking->live, checking->live_count,
-                                               sizeof(run), by_number);
+        return checking->live_count &&
+               bsearch(&run, checking->live, checking->live_count, sizeof(run), by_number);
     case RECORD_ATTEMPT:
         return false;
     default:
         return true;
     }
-    return checking->needed_count && bsearch(&version, checking->needed, checking->needed_count,
-                                             sizeof(version), by_needed);
+    return checking->needed_count &&
+           bsearch(&version, checking->needed, checking->needed_count, sizeof(version), by_needed);
 }
 
 static enum synk_status give_engine(void *context, const struct record *record,
@@ -194,8 +193,7 @@ static enum synk_status give_engine(void *context, const struct record *record,
     (void)error;
     struct checking *checking = context;
     struct synk_error why = {SYNK_OK, ""};
-    if (!is_loaded(checking, record) ||
-        engine_load(checking->engine, record, &why) == SYNK_OK)
+    if (!is_loaded(checking, record) || engine_load(checking->engine, record, &why) == SYNK_OK)
         return SYNK_OK;
     if (checking->report.left_out++ == 0)
         snprintf(checking->report.first_bad, sizeof(checking->report.first_bad), "%.*s",

@@ -39,8 +39,7 @@ static enum synk_status copy_record(void *context, const struct record *record,
     *copy = *record;
     record_copy(copy, &copying->batch.arena);
     copying->counts.records[record->kind]++;
-    if (copying->batch.record_count < COPY_RECORDS &&
-        copying->batch.arena.used_bytes < COPY_BYTES)
+    if (copying->batch.record_count < COPY_RECORDS && copying->batch.arena.used_bytes < COPY_BYTES)
         return SYNK_OK;
     return flush(copying, error);
 }

@@ -12,8 +12,8 @@ struct expression_checker;
 
 struct store_report {
     uint64_t units, definitions, workers, hosts, keys, runs, tasks, attempts, events;
-    uint64_t bad;       /* records that do not decode: left out of a copy */
-    uint64_t left_out;  /* of a check: records that a supervisor would leave out at its start */
+    uint64_t bad;        /* records that do not decode: left out of a copy */
+    uint64_t left_out;   /* of a check: records that a supervisor would leave out at its start */
     char first_bad[200]; /* why, of the first of both */
     uint32_t epoch;
     uint64_t last_event;

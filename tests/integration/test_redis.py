@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import unittest
 
 import harness
 import test_recovery
@@ -131,6 +132,59 @@ workers:
             self.synk("up", "--detach", "--state", f"sqlite:{self.path(copy)}")
             self.assertEqual(self.synk("show", "w#2", "--json").json()["status"], "succeeded")
             self.synk("down")
+
+
+@unittest.skipUnless(shutil.which("redis-sentinel") and shutil.which("redis-cli"),
+                     "there is no redis-sentinel or redis-cli (tools/setup installs both)")
+class Sentinel(SynkTest):
+    """A master, a replica and a Sentinel, each at a port that was free a moment ago."""
+
+    def free_port(self):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            return s.getsockname()[1]
+
+    def start(self, program, port, *options):
+        directory = self.path(f"r{port}")
+        os.mkdir(directory)
+        process = subprocess.Popen(
+            [program, *options, "--port", str(port), "--bind", "127.0.0.1", "--dir", directory,
+             "--logfile", os.path.join(directory, "log")])
+        self.addCleanup(Redis.end_server, process)
+        wait_until(lambda: self.cli(port, "PING") == "PONG", "it answers")
+
+    def cli(self, port, *words):
+        return subprocess.run(["redis-cli", "-p", str(port), *words], text=True,
+                              capture_output=True).stdout.strip()
+
+    def test_a_failover_is_followed(self):
+        master, replica, sentinel = (self.free_port() for _ in range(3))
+        log = ("--save", "", "--appendonly", "yes")
+        self.start(SERVER, master, *log)
+        self.start(SERVER, replica, *log, "--replicaof", "127.0.0.1", str(master))
+        config = self.write("sentinel.conf", f"sentinel monitor main 127.0.0.1 {master} 1\n"
+                                             "sentinel down-after-milliseconds main 1000\n")
+        self.start("redis-sentinel", sentinel, config)
+        wait_until(lambda: "master_link_status:up" in self.cli(replica, "INFO", "replication"),
+                   "the replica is in step")
+        wait_until(lambda: f":{replica}" in self.cli(sentinel, "SENTINEL", "replicas", "main")
+                   or str(replica) in self.cli(sentinel, "SENTINEL", "replicas", "main"),
+                   "the Sentinel knows the replica")
+        self.write("w.yaml", "workers: [{id: w, command: 'echo out'}]\n")
+        self.up("--state", f"redis+sentinel://127.0.0.1:{sentinel}/main?cluster=test",
+                self.path("w.yaml"))
+        self.synk("run", "w", "--wait")
+        wait_until(lambda: self.cli(sentinel, "SENTINEL", "failover", "main") == "OK",
+                   "a failover begins")
+        wait_until(lambda: "role:master" in self.cli(replica, "INFO", "replication"),
+                   "the replica is the master")
+        wait_until(lambda: "role:slave" in self.cli(master, "INFO", "replication"),
+                   "the master is a replica")
+        wait_until(lambda: self.synk("run", "w", "--wait", status=None).status == 0,
+                   "it saves at the new master")
+        shown = self.synk("show", "w#1", "--json").json()
+        self.assertEqual(shown["status"], "succeeded")
+        self.assertNotEqual(self.cli(replica, "HGET", "synk:{test}:state", "lsn"), "")
 
 
 if __name__ == "__main__":

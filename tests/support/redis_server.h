@@ -39,9 +39,21 @@ static inline const char *redis_program(void)
 /* Starts it and waits until it answers. */
 static inline void redis_start(struct redis_server *server)
 {
-    const char *arguments[64] = {redis_program(), "--port", "0", "--unixsocket", server->socket,
-                                 "--dir", server->directory, "--save", "", "--appendonly", "yes",
-                                 "--daemonize", "no", "--logfile", "log"};
+    const char *arguments[64] = {redis_program(),
+                                 "--port",
+                                 "0",
+                                 "--unixsocket",
+                                 server->socket,
+                                 "--dir",
+                                 server->directory,
+                                 "--save",
+                                 "",
+                                 "--appendonly",
+                                 "yes",
+                                 "--daemonize",
+                                 "no",
+                                 "--logfile",
+                                 "log"};
     int count = 0;
     while (arguments[count])
         count++;
@@ -110,7 +122,9 @@ static inline const char *redis_do(struct redis_server *server, const char *form
     for (size_t i = 0, used = 0; reply && i < reply->elements && used < sizeof(text); i++) {
         const redisReply *one = reply->element[i];
         used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", i ? " " : "",
-                                 one->str ? one->str : one->type == REDIS_REPLY_NIL ? "-" : "*");
+                                 one->str                       ? one->str
+                                 : one->type == REDIS_REPLY_NIL ? "-"
+                                                                : "*");
     }
     freeReplyObject(reply);
     redisFree(context);

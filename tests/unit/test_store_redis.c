@@ -91,7 +91,8 @@ static void test_a_second_supervisor_is_told_who_leads(void)
                                &second.last_event, &second.quarantined, &second.error),
                     SYNK_BUSY);
     CU_ASSERT(has(second.error.text, "leads"));
-    CU_ASSERT_EQUAL(store_lease_acquire(second.store, 0, &epoch, &leader, &second.error), SYNK_BUSY);
+    CU_ASSERT_EQUAL(store_lease_acquire(second.store, 0, &epoch, &leader, &second.error),
+                    SYNK_BUSY);
     CU_ASSERT_EQUAL(leader.epoch, 1);
     CU_ASSERT(leader.left_ms > 0 && leader.left_ms <= LEASE_MS);
     CU_ASSERT(store_lease_is_held(first.store));
@@ -122,10 +123,8 @@ static void test_the_same_owner_takes_over_at_once(void)
     memset(&second, 0, sizeof(second));
     sem_init(&first.woken, 0, 0);
     sem_init(&second.woken, 0, 0);
-    struct store_options options = {.uri = cluster("owner"),
-                                    .wake = wake,
-                                    .wake_context = &first,
-                                    .owner = "here:/run/synk"};
+    struct store_options options = {
+        .uri = cluster("owner"), .wake = wake, .wake_context = &first, .owner = "here:/run/synk"};
     CU_ASSERT_EQUAL(store_open(&options, &first.store, &first.error), SYNK_OK);
     CU_ASSERT_EQUAL(commit(&first, &batch), SYNK_OK);
     options.wake_context = &second;
@@ -186,8 +185,9 @@ static void test_down_is_told_and_passes(void)
 
 /* ---- a connection that is cut between the question and its answer ---- */
 
-/* Passes bytes between the store and the server. Once armed, it cuts the connection behind the first
- * batch: with `swallows`, the server has got it, and its answer is lost; else nothing gets there. */
+/* Passes bytes between the store and the server. Once armed, it cuts the connection behind the
+ * first batch: with `swallows`, the server has got it, and its answer is lost; else nothing gets
+ * there. */
 struct proxy {
     char socket[340];
     int listener;
@@ -513,8 +513,8 @@ static void test_retention_removes_what_is_past_its_bounds(void)
     CU_ASSERT_EQUAL(fixture.status, SYNK_OK);
     CU_ASSERT_STRING_EQUAL(fixture.json, "6 runs, 2 events");
     CU_ASSERT_STRING_EQUAL(redis_do(&server, "ZRANGE synk:{retain}:runs 0 -1"), "1 8 9 10");
-    CU_ASSERT_STRING_EQUAL(redis_do(&server, "EXISTS synk:{retain}:tasks:5:1 synk:{retain}:removed"),
-                           "0");
+    CU_ASSERT_STRING_EQUAL(
+        redis_do(&server, "EXISTS synk:{retain}:tasks:5:1 synk:{retain}:removed"), "0");
     query = (struct query){.kind = QUERY_EVENTS};
     CU_ASSERT(has(ask(&fixture, &query), "\"next\":3,\"head\":3,\"first\":3"));
     close_store(&fixture);
