@@ -118,6 +118,7 @@ static void deliver(struct synk_subscription *subscription, const struct synk_va
         if (!(known == 0 && subscription->starts_first))
             subscription->callback(subscription->context, NULL, known + 1, first - 1);
     }
+    subscription->starts_first = false; /* from here on, what goes is a gap */
     const struct synk_value *events = synk_value_get(body, "events");
     for (size_t i = 0; i < synk_value_count(events) && !subscription->is_closed; i++) {
         const struct synk_value *event = synk_value_at(events, i);
@@ -146,11 +147,16 @@ static void on_page(void *context, enum synk_status status, const struct synk_va
         return;
     }
     uint64_t head = number_of(body, "head", 0), before = subscription->position;
-    if (subscription->is_started && head < subscription->head)
-        subscription->position = before = 0; /* another state: its numbers began anew */
+    /* Another state: its numbers began anew, and this page is about ours. */
+    bool is_anew = head < (subscription->is_started ? subscription->head : before);
     subscription->head = head;
     subscription->retry_ms = 0;
     subscription->is_started = true;
+    if (is_anew) {
+        subscription->position = 0;
+        subscription->is_wanted = true;
+        return;
+    }
     subscription->is_delivering = true;
     deliver(subscription, body);
     subscription->is_delivering = false;

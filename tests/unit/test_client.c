@@ -328,6 +328,63 @@ static void a_subscription_from_the_end_sees_only_what_comes(void)
     fake_free(fake);
 }
 
+/* A program that has read nothing yet, and to whom what was written meanwhile is lost. */
+static void what_goes_before_the_first_event_was_read_is_a_gap(void)
+{
+    uint64_t places[] = {0, UINT64_MAX};
+    for (int i = 0; i < 2; i++) {
+        struct fake *fake = fake_new(answer_fetch);
+        fake_stop(fake);
+        fake->first = 1;
+        fake->head = 0;
+        fake_start(fake);
+        struct synk_client *client = open_client(fake, 10000);
+        struct seen seen = {0};
+        CU_ASSERT_EQUAL(
+            synk_subscribe(client, places[i], NULL, see, &seen, &seen.subscription, NULL), SYNK_OK);
+        while (!synk_subscription_is_current(seen.subscription))
+            CU_ASSERT_EQUAL_FATAL(synk_client_wait(client, 10000), SYNK_OK);
+        fake_stop(fake);
+        fake->first = 8;
+        fake->head = 9;
+        fake_start(fake);
+        wait_until_seen(client, &seen, 2);
+        CU_ASSERT_EQUAL(seen.numbers[0], 8);
+        CU_ASSERT_EQUAL_FATAL(seen.gap_count, 1);
+        CU_ASSERT_EQUAL(seen.gaps[0][0], 1);
+        CU_ASSERT_EQUAL(seen.gaps[0][1], 7);
+        synk_client_close(client);
+        fake_free(fake);
+    }
+}
+
+/* Of a subscription that saw numbers fall, and of one that comes with a number of another state. */
+static void another_state_is_read_from_its_beginning(void)
+{
+    struct fake *fake = fake_new(answer_fetch);
+    fake_stop(fake);
+    fake->first = 1;
+    fake->head = 6;
+    fake_start(fake);
+    struct synk_client *client = open_client(fake, 10000);
+    struct seen seen = {0}, late = {0};
+    CU_ASSERT_EQUAL(synk_subscribe(client, 2, NULL, see, &seen, &seen.subscription, NULL), SYNK_OK);
+    wait_until_seen(client, &seen, 4);
+    fake_stop(fake);
+    fake->head = 3;
+    fake_start(fake);
+    wait_until_seen(client, &seen, 7);
+    CU_ASSERT_EQUAL(synk_subscribe(client, 6, NULL, see, &late, &late.subscription, NULL), SYNK_OK);
+    wait_until_seen(client, &late, 3);
+    for (uint64_t i = 0; i < 3; i++) {
+        CU_ASSERT_EQUAL(seen.numbers[4 + i], i + 1);
+        CU_ASSERT_EQUAL(late.numbers[i], i + 1);
+    }
+    CU_ASSERT_EQUAL(seen.gap_count + late.gap_count, 0);
+    synk_client_close(client);
+    fake_free(fake);
+}
+
 static void answer_apply(struct fake *fake, const struct question *question)
 {
     if (question->type == UPLOAD) {
@@ -410,6 +467,8 @@ int main(int argc, char **argv)
         {"level_triggered", the_fd_is_level_triggered},
         {"breaks_while_read", a_connection_that_breaks_while_replies_are_read_stops_nobody},
         {"events", events_come_once_in_order_across_pages_gaps_and_restarts},
+        {"gap_before_the_first_event", what_goes_before_the_first_event_was_read_is_a_gap},
+        {"another_state", another_state_is_read_from_its_beginning},
         {"events_from_the_end", a_subscription_from_the_end_sees_only_what_comes},
         {"upload", large_documents_go_up_in_chunks},
         {"invalid_files", invalid_files_are_refused_here_with_their_line},
