@@ -16,6 +16,9 @@ enum {
     /* A body under construction is closed at this size, so that one more full item still fits:
      * frame - value - 64 KiB of item overhead. */
     LIMIT_BATCH_BYTES = LIMIT_FRAME_BYTES - LIMIT_VALUE_BYTES - (64 << 10),
+    /* Events of one published message; beyond, it only says that there are some. With the 500
+     * messages that wait for a subscriber: 16 MiB for one that never reads. */
+    LIMIT_PUBLISHED_BYTES = 32 << 10,
     /* Nesting of any decoded value; deeper is an attack or a mistake. */
     LIMIT_VALUE_DEPTH = 16,
     /* Objects in one decoded message: 4 MiB of one-byte items would unpack to 100 MB; this caps the

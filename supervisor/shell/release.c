@@ -1,12 +1,10 @@
 /*
  * What follows a commit: events are published, messages sent, questions put to the store.
- * Invariant: a published message is at most a frame; one event that is larger than a batch goes
- * alone.
+ * Invariant: a published message has at most LIMIT_PUBLISHED_BYTES of events.
  */
 #include "proto/limits.h"
 #include "supervisor/shell/log.h"
 #include "supervisor/shell/shell.h"
-#include "supervisor/shell/split.h"
 
 static void publish_items(struct shell *shell, struct synk_bytes topic, struct msg_header header,
                           struct synk_bytes items, uint32_t count)
@@ -17,18 +15,15 @@ static void publish_items(struct shell *shell, struct synk_bytes topic, struct m
     bus_publish(&shell->bus, topic, header, bytes_of(prefix, sizeof(prefix)), items);
 }
 
+/* Many or large events are not sent, only that there are some: what waits for a subscriber that
+ * does not read is bounded by count, and so in bytes too. */
 static void publish_topic(struct shell *shell, const struct event_topic *topic,
                           struct msg_header header)
 {
-    struct synk_bytes left = buf_bytes(&topic->items);
-    uint32_t left_count = topic->count;
-    while (left_count > 0) {
-        uint32_t count = left_count;
-        size_t size = split_values(left, LIMIT_BATCH_BYTES, &count);
-        publish_items(shell, topic->topic, header, bytes_of(left.data, size), count);
-        left = bytes_of((const uint8_t *)left.data + size, left.size - size);
-        left_count -= count;
-    }
+    bool is_small = topic->items.size <= LIMIT_PUBLISHED_BYTES;
+    publish_items(shell, topic->topic, header,
+                  is_small ? buf_bytes(&topic->items) : bytes_of(NULL, 0),
+                  is_small ? topic->count : 0);
 }
 
 static void publish_batch(struct shell *shell, const struct batch *batch)

@@ -11,3 +11,8 @@ endforeach()
 add_executable(client_driver integration/client_driver.c)
 set_target_properties(client_driver PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 target_link_libraries(client_driver PRIVATE synk Threads::Threads)
+# A subscriber, for test_subscriptions.py.
+add_executable(subscription_driver integration/subscription_driver.c)
+set_target_properties(subscription_driver PROPERTIES
+                      RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+target_link_libraries(subscription_driver PRIVATE synk)
