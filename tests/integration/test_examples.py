@@ -13,6 +13,9 @@ import harness
 from harness import BIN, SOURCE, SynkTest, wait_until
 
 EXAMPLES = os.path.join(SOURCE, "examples")
+# Debian's modules belong to Debian's Python, which need not be the one that runs this.
+HAS_ZMQ = any(subprocess.run([python, "-c", "import msgpack, zmq"], capture_output=True).returncode == 0
+              for python in ("python3", "/usr/bin/python3") if shutil.which(python))
 BUILT = os.path.join(os.path.dirname(BIN), "examples")
 FOLDERS = sorted(name for name in os.listdir(EXAMPLES) if re.match(r"\d\d-", name))
 
@@ -148,6 +151,23 @@ class Examples(Example):
         self.assertNotIn("    2. ", shown)
         self.assertRegex(out, r"paused +worker .* weekly")
         self.assert_in_order(out, "$ synk down", "night#2 succeeded")
+
+    @unittest.skipUnless(HAS_ZMQ, "no Python with pyzmq and msgpack: apt install python3-zmq python3-msgpack")
+    def test_11_another_language(self):
+        out = self.run_example("11-another-language")
+        self.assert_in_order(
+            out, "connected to synkd", "started words#1", "start words#1 there", "start words#1 count", "host python up",
+            "milestone words#1 count counted {'steps': 15}", "complete words#1 shout", "run words#1 succeeded",
+            "0 gaps told, 0 missing; epoch 2", "there    succeeded  Synchronik", "back     succeeded  kinorhcnyS",
+            "welcomed, epoch 1, 0 in hand", "welcomed, epoch 2, 1 in hand", "events 3 to", "are gone",
+            "words#1 succeeded: ", "1 gaps told, 0 missing; epoch 2", "long#1: is being cancelled",
+            "long#1 cancelled in", "host python: gone")
+        shown = out[out.index("$ synk show words#1"):out.index("# Events that are no longer")]
+        self.assertEqual((shown.count("    1. succeeded"), shown.count("  on python")), (4, 3))
+        self.assertNotIn("    2. ", shown)
+        numbers = re.findall(r"^event +(\d+)  (?:run|start|complete|milestone) words#1", out[:out.index(shown)], re.M)
+        self.assertGreaterEqual(len(numbers), 12)
+        self.assertEqual(len(numbers), len(set(numbers)))
 
 
 @unittest.skipUnless(os.path.isdir(BUILT), "built without SYNK_EXAMPLES")
