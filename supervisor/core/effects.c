@@ -173,6 +173,8 @@ static void print_task(struct buf *out, const struct task_record *r)
     print_bytes(out, "error", r->error);
     print_bytes(out, "reason", r->reason);
     print_number(out, "readers", r->has_readers);
+    if (r->cause)
+        print_number(out, "cause", r->cause);
 }
 
 static void print_attempt(struct buf *out, const struct attempt_record *r)

@@ -10,6 +10,7 @@
  */
 #include "supervisor/core/graph.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "supervisor/core/queues.h"
@@ -170,14 +171,27 @@ const struct worker_def *version_settings(struct engine *engine, struct run *run
     return &version->definition->workers[worker];
 }
 
-/* What `on` makes of a parent's final state. */
-static bool on_is_met(enum dependency_on on, enum task_state state)
+/* The task whose failure is behind what became of this one: itself, or the one that it was skipped
+ * for; NONE where it succeeded, or was skipped without any. */
+static uint32_t failed_behind(const struct run *run, uint32_t task)
+{
+    const struct task *t = &run->tasks[task];
+    if (t->state == TASK_SUCCEEDED)
+        return NONE;
+    if (t->state != TASK_SKIPPED)
+        return task;
+    return t->cause ? t->cause - 1 : NONE;
+}
+
+/* What `on` makes of a parent's final state. A skip that a failure is behind is no branch that was
+ * not taken: what joins branches does not go on from it. */
+static bool on_is_met(enum dependency_on on, enum task_state state, bool has_failed)
 {
     switch (on) {
     case ON_COMPLETED:
         return state == TASK_SUCCEEDED;
     case ON_NOT_ERROR:
-        return state == TASK_SUCCEEDED || state == TASK_SKIPPED;
+        return !has_failed;
     case ON_ERROR:
         return state == TASK_FAILED || state == TASK_TIMED_OUT || state == TASK_QUARANTINED;
     case ON_ANY:
@@ -205,17 +219,39 @@ static size_t condition_inputs(struct engine *engine, const struct run *run,
     return count;
 }
 
-/* "'load' failed, and this needs it to succeed". */
-static void skip_for(struct engine *engine, struct run *run, uint32_t child, const char *parent_id,
-                     enum task_state state, enum dependency_on on)
+/* "failed", "was cancelled", "timed out". */
+static const char *what_became(enum task_state state, char text[32])
 {
-    const char *was =
-        state == TASK_CANCELLED || state == TASK_SKIPPED || state == TASK_QUARANTINED ? "was " : "";
-    const char *wanted = on == ON_COMPLETED   ? "this needs it to succeed"
-                         : on == ON_NOT_ERROR ? "this needs it to succeed or be skipped"
-                                              : "this runs only when it fails";
-    task_end(engine, run, child, TASK_SKIPPED, "'%s' %s%s, and %s", parent_id, was,
-             state == TASK_TIMED_OUT ? "timed out" : task_state_name(state), wanted);
+    bool is_done_to =
+        state == TASK_CANCELLED || state == TASK_SKIPPED || state == TASK_QUARANTINED;
+    snprintf(text, 32, "%s%s", is_done_to ? "was " : "",
+             state == TASK_TIMED_OUT ? "timed out" : task_state_name(state));
+    return text;
+}
+
+/* "'load' failed, and this needs it to succeed"; `failed` is what failed, or NONE. */
+static void skip_for(struct engine *engine, struct run *run, uint32_t child, uint32_t parent,
+                     uint32_t failed, enum dependency_on on)
+{
+    const char *parent_id = task_worker_id(run, parent);
+    char text[2 * LIMIT_ID_BYTES + 160], became[32];
+    if (on == ON_ERROR) {
+        task_end(engine, run, child, TASK_SKIPPED, "'%s' %s, and this runs only when it fails",
+                 parent_id, what_became(run->tasks[parent].state, became));
+    } else if (failed == NONE) { /* skipped: ON_NOT_ERROR would be met */
+        task_end(engine, run, child, TASK_SKIPPED, "'%s' was skipped, and this needs it to succeed",
+                 parent_id);
+    } else {
+        what_became(run->tasks[failed].state, became);
+        if (failed == parent)
+            snprintf(text, sizeof(text), "'%s' %s, and this needs it to succeed%s", parent_id,
+                     became, on == ON_NOT_ERROR ? " or be skipped" : "");
+        else
+            snprintf(text, sizeof(text), "'%s' %s, so '%s' did not run; this needs %s",
+                     task_worker_id(run, failed), became, parent_id,
+                     on == ON_NOT_ERROR ? "no failure before it" : "it to succeed");
+        task_skip_for(engine, run, child, failed, text);
+    }
 }
 
 /* Whether the edge lets its child go on; where not, the child has been ended. */
@@ -225,8 +261,9 @@ static bool edge_allows(struct engine *engine, struct run *run, uint32_t child, 
     const struct definition *definition = run->version->definition;
     const char *parent_id = definition->workers[parent].id;
     const struct task *from = &run->tasks[parent];
-    if (!on_is_met(dependency->on, from->state)) {
-        skip_for(engine, run, child, parent_id, from->state, dependency->on);
+    uint32_t failed = failed_behind(run, parent);
+    if (!on_is_met(dependency->on, from->state, failed != NONE)) {
+        skip_for(engine, run, child, parent, failed, dependency->on);
         return false;
     }
     if (!dependency->condition)

@@ -251,6 +251,8 @@ void hydrate_task(struct engine *engine, struct run *run, const struct task_reco
                 task_extra(task)->result = blob_new(record->result);
         } else if (task->state != TASK_SKIPPED) {
             run->failures++;
+        } else if (record->cause <= run->task_count) {
+            task->cause = record->cause;
         }
     } else {
         /* A reason of what has not ended: it was cancelled, and its attempt had to end first. */

@@ -230,6 +230,7 @@ struct task {
         uint32_t waiting;     /* pending: parents that are not final */
         uint32_t cost_us;     /* at a host: what it was expected to take */
         uint32_t result_size; /* succeeded */
+        uint32_t cause;       /* skipped: 1 + the task whose failure is behind it; 0 = none is */
         uint32_t delay_ms;    /* retry-wait, while loading: what it was to wait */
     };
     union {

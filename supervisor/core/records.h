@@ -94,6 +94,7 @@ struct task_record {
     int64_t user_us, system_us, max_rss_kib, execution_us;
     struct synk_bytes result, error, reason;
     bool has_readers; /* other tasks take this result as input: worth caching */
+    uint32_t cause;   /* skipped because of a failure: 1 + the task that failed; 0 = otherwise */
 };
 struct attempt_record {
     uint64_t run;

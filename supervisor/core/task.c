@@ -222,18 +222,13 @@ static void tell_run(struct engine *engine, struct run *run, uint32_t task)
         run_check_later(engine, run);
 }
 
-void task_end(struct engine *engine, struct run *run, uint32_t task, enum task_state state,
-              const char *format, ...)
+static void end(struct engine *engine, struct run *run, uint32_t task, enum task_state state,
+                uint32_t cause, const char *text)
 {
-    char text[LIMIT_ERROR_BYTES];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof(text), format, arguments);
-    va_end(arguments);
     struct task *t = &run->tasks[task];
     task_detach(engine, run, task);
     task_move(engine, run, task, state);
-    t->result_size = 0;
+    t->cause = cause; /* or its result's size: none */
     struct blob *blob = blob_new(bytes_of(text, check_utf8_prefix(bytes_str(text))));
     bool is_error = state != TASK_SKIPPED && state != TASK_CANCELLED;
     struct blob **slot = is_error ? &task_extra(t)->error : &task_extra(t)->reason;
@@ -241,6 +236,7 @@ void task_end(struct engine *engine, struct run *run, uint32_t task, enum task_s
     *slot = blob;
     struct task_record *r = &task_record_add(engine, run, task)->task;
     r->ended_at = engine->wall;
+    r->cause = cause;
     struct synk_bytes kept = keep_bytes(engine, blob_bytes(blob));
     *(is_error ? &r->error : &r->reason) = kept;
     enum event_type type = is_error                  ? EVENT_ERROR
@@ -249,6 +245,23 @@ void task_end(struct engine *engine, struct run *run, uint32_t task, enum task_s
     event_task(engine, type, run, task, is_error ? kept : (struct synk_bytes){0},
                is_error ? (struct synk_bytes){0} : payload_text(engine, "reason", kept));
     tell_run(engine, run, task);
+}
+
+void task_end(struct engine *engine, struct run *run, uint32_t task, enum task_state state,
+              const char *format, ...)
+{
+    char text[LIMIT_ERROR_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    end(engine, run, task, state, 0, text);
+}
+
+void task_skip_for(struct engine *engine, struct run *run, uint32_t task, uint32_t failed,
+                   const char *text)
+{
+    end(engine, run, task, TASK_SKIPPED, failed + 1, text);
 }
 
 void task_tell_start(struct engine *engine, struct run *run, uint32_t task)

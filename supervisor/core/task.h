@@ -18,6 +18,9 @@ void task_attach(struct engine *engine, struct run *run, uint32_t task, struct h
 /* Ends it without an attempt's report: skipped, cancelled, failed by the engine. */
 void task_end(struct engine *engine, struct run *run, uint32_t task, enum task_state state,
               const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* Skips it because the task `failed` of its run failed, which is remembered. */
+void task_skip_for(struct engine *engine, struct run *run, uint32_t task, uint32_t failed,
+                   const char *text);
 /* Ends it with a report. */
 void task_finish(struct engine *engine, struct run *run, uint32_t task, enum task_state state,
                  const struct host *host, const struct msg_report *report);

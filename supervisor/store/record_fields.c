@@ -179,6 +179,7 @@ static const struct record_field task_fields[] = {
     BYTES(18, FIELD_TEXT, "reason", task.reason),
     FLAG(19, "has_readers", task.has_readers),
     NUMBER(20, FIELD_UINT16, "tries", task.tries, UINT16_MAX, "tries out of range"),
+    UINT32(21, "cause", task.cause),
 };
 
 static const struct record_field attempt_fields[] = {

@@ -96,6 +96,8 @@ const char *const sqlite_migrations[] = {
     "ALTER TABLE runs ADD COLUMN not_before INTEGER;",
     /* 8: what a run makes of those before it. */
     "ALTER TABLE runs ADD COLUMN overlap INTEGER;",
+    /* 9: whose failure a skipped task was skipped for. */
+    "ALTER TABLE tasks ADD COLUMN cause INTEGER;",
 };
 const int sqlite_schema_version = sizeof(sqlite_migrations) / sizeof(*sqlite_migrations);
 

@@ -131,14 +131,15 @@ static const struct definition *find_definition(struct world *world, const struc
     return definition;
 }
 
-static bool allows(enum dependency_on on, enum task_state state)
+static bool allows(enum dependency_on on, const struct task_record *parent)
 {
+    enum task_state state = parent->state;
     bool failed = state == TASK_FAILED || state == TASK_TIMED_OUT || state == TASK_QUARANTINED;
     switch (on) {
     case ON_COMPLETED:
         return state == TASK_SUCCEEDED;
     case ON_NOT_ERROR:
-        return state == TASK_SUCCEEDED || state == TASK_SKIPPED;
+        return state == TASK_SUCCEEDED || (state == TASK_SKIPPED && !parent->cause);
     case ON_ERROR:
         return failed;
     case ON_ANY:
@@ -177,7 +178,7 @@ static const char *parent_problem(struct world *world, const struct run_record *
         const struct task_record *parent = vault_task(&world->vault, run->run, dependency->parent);
         if (!parent || !task_state_is_final(parent->state))
             return "a parent has not ended";
-        if (!allows(dependency->on, parent->state))
+        if (!allows(dependency->on, parent))
             return "a parent ended otherwise";
         if (dependency->condition && !condition_holds(world, dependency, parent))
             return "a condition is false";
@@ -519,6 +520,12 @@ static void check_graph_task(struct world *world, const struct run_record *run,
     if (ran && problem)
         world_fail(world, "task %llu/%u ended '%s': %s", (ull)run->run, task->task,
                    task_state_name(task->state), problem);
+    const struct task_record *failed =
+        task->cause ? vault_task(&world->vault, run->run, task->cause - 1) : NULL;
+    if (task->cause && (task->state != TASK_SKIPPED || !failed || failed->state < TASK_FAILED ||
+                        failed->state == TASK_SKIPPED))
+        world_fail(world, "task %llu/%u was skipped for %u, which did not fail", (ull)run->run,
+                   task->task, task->cause - 1);
     bool is_disabled =
         task->reason.size && memmem(task->reason.data, task->reason.size, "disabled", 8);
     if (task->state == TASK_SKIPPED && definition->is_graph && !problem && !is_disabled &&

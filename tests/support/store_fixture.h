@@ -134,13 +134,16 @@ static inline void print_record(void *context, const struct record *record)
         const struct task_record *t = &record->task;
         buf_printf(out,
                    "task %d.%u %s c%u t%u a%u e%u %.*s@%.*s %lld-%lld due %lld exit %d sig %d "
-                   "%lld %lld %lld %lld (%d) %.*s|%.*s|%d\n",
+                   "%lld %lld %lld %lld (%d) %.*s|%.*s|%d",
                    (int)t->run, t->task, task_state_name(t->state), t->crashes, t->tries,
                    t->attempts, t->epoch, TEXT(t->worker), TEXT(t->host), (long long)t->started_at,
                    (long long)t->ended_at, (long long)t->due_at, t->exit_status, t->signal,
                    (long long)t->user_us, (long long)t->system_us, (long long)t->max_rss_kib,
                    (long long)t->execution_us, (int)t->result.size, TEXT(t->error), TEXT(t->reason),
                    t->has_readers);
+        if (t->cause)
+            buf_printf(out, " for %u", t->cause);
+        buf_printf(out, "\n");
         break;
     }
     case RECORD_ATTEMPT:
@@ -343,7 +346,8 @@ static inline void add_every_kind(struct batch *batch)
                                         .result = bytes_of("\x01", 1),
                                         .error = bytes_str("broke"),
                                         .reason = bytes_str("why"),
-                                        .has_readers = true};
+                                        .has_readers = true,
+                                        .cause = 3};
     record = batch_add(batch, RECORD_ATTEMPT);
     record->attempt = (struct attempt_record){.run = 5,
                                               .task = 1,
@@ -369,7 +373,7 @@ static const char every_kind[] =
     "host local fedcba9876543210 9 12\n"
     "key k0 (1)\nkey k1 (1)\n"
     "run 5 p/#2 v1 running 0 of 3 by client (0) (0)  5000 0 0\n"
-    "task 5.1 retry-wait c2 t1 a3 e4 b@local 10-30 due 40 exit -1 sig 9 1 2 3 4 (1) broke|why|1\n";
+    "task 5.1 retry-wait c2 t1 a3 e4 b@local 10-30 due 40 exit -1 sig 9 1 2 3 4 (1) broke|why|1 for 3\n";
 
 /* Runs SQL on a file that no store has open. */
 static inline void tamper(const char *path, const char *sql)
