@@ -383,6 +383,12 @@ void run_due(struct engine *engine, struct run *run)
     run->start_due = 0;
     link_track(run);
     enter(engine, run);
+    if (run->status != RUN_QUEUED || run->checked)
+        return;
+    /* It waits like any other now, and has its place among them: not behind them once more when it
+     * is loaded. */
+    run->not_before = 0;
+    run_touch(engine, run);
 }
 
 void run_set_deadline(struct engine *engine, struct run *run)

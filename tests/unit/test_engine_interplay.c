@@ -68,6 +68,26 @@ static void a_delayed_run_keeps_its_overlap_over_a_restart(void)
     fixture_fini(&f);
 }
 
+/* A delay that is over does not count from anew: what came since stays behind it. */
+static void a_run_whose_delay_is_over_keeps_its_place(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_apply(&f, "{\"workers\":[{\"id\":\"s\",\"run\":\"t.ok\"}]}");
+    fixture_ask(&f, 1, MSG_PAUSE, "{\"ids\":[\"s\"]}");
+    uint64_t delayed =
+        fixture_start(&f, "{\"unit\":\"s\",\"delayMs\":1000,\"overlap\":\"cancel\"}");
+    fixture_pass(&f, 2000);
+    uint64_t later = fixture_start(&f, "{\"unit\":\"s\"}");
+    fixture_crash(&f);
+    fixture_pass(&f, 2000);
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, later), "queued");
+    fixture_ask(&f, 1, MSG_RESUME, "{\"ids\":[\"s\"]}");
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, delayed), "running");
+    CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, later), "queued");
+    fixture_fini(&f);
+}
+
 /* It ended without having begun: there are no records of its tasks. */
 static void load_first_run(struct fixture *f)
 {
@@ -257,6 +277,7 @@ int main(int argc, char **argv)
         CASE(what_was_released_comes_back_without_pauses),
         CASE(a_delayed_run_keeps_its_overlap_over_a_restart),
         CASE(a_retried_submission_does_not_take_a_name_back),
+        CASE(a_run_whose_delay_is_over_keeps_its_place),
         CASE(pages_of_the_pool_come_to_an_end),
         CASE(the_longest_retry_delay_is_not_none),
         CASE(a_cancelled_worker_stops_only_those_after_it),
