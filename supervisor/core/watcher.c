@@ -120,9 +120,11 @@ static void watch_unit(struct engine *engine, struct unit *unit, struct findings
 /* ---- attempts ---- */
 
 /* Why the attempt is stuck; NULL: it is not. *ret_ms: for how long. */
-static const char *why_stuck(struct engine *engine, const struct host *host, struct run *run,
-                             uint32_t index, int64_t *ret_ms)
+static const char *why_stuck(struct engine *engine, const struct host *host,
+                             const struct flight *flight, int64_t *ret_ms)
 {
+    struct run *run = flight->run;
+    uint32_t index = flight->task;
     const struct task *task = &run->tasks[index];
     int64_t silence = engine->now - host->seen;
     if (silence >= engine->config.suspect_ms) {
@@ -134,7 +136,9 @@ static const char *why_stuck(struct engine *engine, const struct host *host, str
     const struct worker_options *options =
         run->version ? run->version->definition->workers[run_worker(run, index)].worker
                      : &run->pool->options;
-    int64_t ran = engine->wall - task->at;
+    /* By the wall clock, which may have been set; no longer than it has been at its host. */
+    int64_t ran = engine->wall - task->at, had = engine->now - flight->since;
+    ran = ran < had ? ran : had;
     if (options->timeout_ms > 0 && ran - options->timeout_ms > KILL_GRACE_MS) {
         *ret_ms = ran;
         return "it is past its timeoutMs, and its host does not get it dead";
@@ -160,12 +164,14 @@ static void pack_stuck(struct buf *out, const struct host *host, const char *why
     pack_int(out, ms);
 }
 
-static void watch_attempt(struct engine *engine, const struct host *host, struct run *run,
-                          uint32_t index, struct findings *found)
+static void watch_attempt(struct engine *engine, const struct host *host,
+                          const struct flight *flight, struct findings *found)
 {
     int64_t ms = 0;
+    struct run *run = flight->run;
+    uint32_t index = flight->task;
     struct task *task = &run->tasks[index];
-    const char *why = why_stuck(engine, host, run, index, &ms);
+    const char *why = why_stuck(engine, host, flight, &ms);
     if (!why || found->stuck_count >= MAX_TOLD)
         return;
     char number[16];
@@ -205,7 +211,7 @@ static void scan(struct engine *engine, struct findings *found)
     for (size_t i = 0; i < engine->host_count; i++) {
         const struct host *host = engine->hosts[i];
         for (size_t a = 0; host && a < host->flight_count; a++)
-            watch_attempt(engine, host, host->flight[a].run, host->flight[a].task, found);
+            watch_attempt(engine, host, &host->flight[a], found);
     }
 }
 

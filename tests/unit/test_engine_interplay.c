@@ -88,6 +88,22 @@ static void a_run_whose_delay_is_over_keeps_its_place(void)
     fixture_fini(&f);
 }
 
+static void a_clock_that_jumps_makes_nothing_stuck(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 8);
+    fixture_ask(&f, 1, MSG_SUBMIT, "{\"function\":\"t.ok\",\"progressTimeoutMs\":5000}");
+    CU_ASSERT_EQUAL_FATAL(f.task_count, 1);
+    struct msg_attempt attempt = {.id = f.tasks[0].id, .phase = PHASE_RUNNING, .at = f.wall};
+    struct buf body = {0};
+    msg_attempts_encode(&attempt, 1, true, &body);
+    fixture_host_send(&f, 1, MSG_STARTED, 0, &body);
+    f.wall += 24 * 3600 * 1000;
+    HAS(fixture_ask(&f, 1, MSG_SCAN, "{}"), "\"stuck\":[]");
+    fixture_fini(&f);
+}
+
 /* It ended without having begun: there are no records of its tasks. */
 static void load_first_run(struct fixture *f)
 {
@@ -278,6 +294,7 @@ int main(int argc, char **argv)
         CASE(a_delayed_run_keeps_its_overlap_over_a_restart),
         CASE(a_retried_submission_does_not_take_a_name_back),
         CASE(a_run_whose_delay_is_over_keeps_its_place),
+        CASE(a_clock_that_jumps_makes_nothing_stuck),
         CASE(pages_of_the_pool_come_to_an_end),
         CASE(the_longest_retry_delay_is_not_none),
         CASE(a_cancelled_worker_stops_only_those_after_it),
