@@ -97,7 +97,8 @@ static enum synk_status fail_fenced(struct redis *redis, const redisReply *reply
     return break_off(redis, error);
 }
 
-/* The server knows an earlier epoch than ours: it has lost that we lead. */
+/* The server knows an earlier epoch than ours: it has lost that we lead. Where it has the lease of
+ * one before us, that one ends by itself: later, then. */
 static enum synk_status lead_again(struct redis *redis, struct synk_error *error)
 {
     uint32_t epoch = 0;
@@ -105,8 +106,8 @@ static enum synk_status lead_again(struct redis *redis, struct synk_error *error
     enum synk_status status = redis_lease_acquire(redis, redis->epoch, &epoch, NULL, error);
     redis->leads = true; /* with the same history */
     if (status == SYNK_BUSY)
-        error->status = SYNK_NOT_LEADER;
-    return status == SYNK_BUSY ? break_off(redis, error) : status;
+        status = error->status = SYNK_STORE_DOWN;
+    return status;
 }
 
 static enum synk_status stage(struct redis *redis, const struct redis_sent *sent,

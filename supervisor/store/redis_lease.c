@@ -34,6 +34,7 @@ struct redis_lease {
     pthread_cond_t ending;
     bool ends;      /* under the mutex */
     uint32_t epoch; /* 0: never taken, or given back */
+    bool is_over;   /* a later epoch was given; the thread's own */
     atomic_bool is_held;
     int64_t renewed_ms; /* when the last good renewal was sent */
 };
@@ -85,6 +86,9 @@ static void renew(struct redis_lease *lease)
         status = redis_eval(lease->link, lease->shas, lease->redis->prefix, SCRIPT_RENEW, 3, words,
                             LEASE_RENEW_MS, &reply, &error);
     bool is_taken = !status && !redis_says(reply, "ok");
+    /* For good: a server that is set back must not bring it back. */
+    if (is_taken && redis_uint(redis_element(reply, 1)) > lease->epoch)
+        lease->is_over = true;
     if (!status && !is_taken)
         lease->renewed_ms = sent_ms;
     if (!status)
@@ -106,6 +110,8 @@ static void *keep(void *context)
         until.tv_sec += pause_ms / 1000 + nanoseconds / 1000000000;
         until.tv_nsec = nanoseconds % 1000000000;
         if (pthread_cond_timedwait(&lease->ending, &lease->mutex, &until) == 0)
+            continue;
+        if (lease->is_over)
             continue;
         pthread_mutex_unlock(&lease->mutex);
         renew(lease);
@@ -204,6 +210,7 @@ enum synk_status redis_lease_acquire(void *backend, uint32_t minimum_epoch, uint
     if (status)
         return status;
     lease->renewed_ms = sent_ms;
+    lease->is_over = false;
     redis->epoch = *ret_epoch = lease->epoch;
     set_held(lease, true);
     return start_thread(lease, error);

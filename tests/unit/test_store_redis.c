@@ -426,32 +426,88 @@ static void test_a_batch_that_breaks_in_the_middle_is_loud(void)
 }
 
 /* What a failover to a replica that lagged looks like: the state is that of some batches ago. */
+static void save_files(void)
+{
+    char command[1600];
+    snprintf(command, sizeof(command), "cp -r %s/appendonlydir %s/saved", server.directory,
+             server.directory);
+    CU_ASSERT_EQUAL(system(command), 0);
+}
+
+static void go_back(void)
+{
+    char command[1600];
+    redis_kill(&server);
+    snprintf(command, sizeof(command), "cd %s && rm -r appendonlydir && mv saved appendonlydir",
+             server.directory);
+    CU_ASSERT_EQUAL(system(command), 0);
+    redis_start(&server);
+}
+
+static void commit_runs(struct fixture *fixture, uint64_t first, uint64_t last)
+{
+    struct batch batch;
+    batch_init(&batch);
+    for (uint64_t run = first; run <= last; run++) {
+        add_one(&batch, run);
+        CU_ASSERT_EQUAL(commit(fixture, &batch), SYNK_OK);
+    }
+    batch_fini(&batch);
+}
+
 static void test_a_server_that_lost_batches_is_given_them_again(void)
+{
+    struct fixture fixture;
+    open_store(&fixture, cluster("rolled"));
+    commit_runs(&fixture, 1, 1);
+    save_files();
+    commit_runs(&fixture, 2, 5);
+    go_back();
+    CU_ASSERT_STRING_EQUAL(redis_do(&server, "HGET synk:{rolled}:state lsn"), "1");
+    commit_runs(&fixture, 6, 6);
+    CU_ASSERT_STRING_EQUAL(redis_do(&server, "HMGET synk:{rolled}:state lsn last_event"), "6 6");
+    CU_ASSERT_STRING_EQUAL(redis_do(&server, "ZCARD synk:{rolled}:runs"), "6");
+    close_store(&fixture);
+}
+
+static void test_a_server_that_lost_who_leads_is_told_again(void)
+{
+    struct fixture fixture;
+    open_store(&fixture, cluster("forgot"));
+    commit_runs(&fixture, 1, 2);
+    close_store(&fixture);
+    save_files();
+    open_store(&fixture, cluster("forgot"));
+    commit_runs(&fixture, 3, 4);
+    go_back();
+    CU_ASSERT_STRING_EQUAL(redis_do(&server, "HMGET synk:{forgot}:state lsn epoch"), "2 1");
+    commit_runs(&fixture, 5, 5);
+    CU_ASSERT_STRING_EQUAL(redis_do(&server, "HMGET synk:{forgot}:state lsn epoch"), "5 2");
+    CU_ASSERT_STRING_EQUAL(redis_do(&server, "ZCARD synk:{forgot}:runs"), "5");
+    CU_ASSERT(store_lease_is_held(fixture.store));
+    close_store(&fixture);
+}
+
+static void test_what_is_lost_beyond_memory_is_loud(void)
 {
     struct fixture fixture;
     struct batch batch;
     batch_init(&batch);
-    add_one(&batch, 1);
-    open_store(&fixture, cluster("rolled"));
-    CU_ASSERT_EQUAL(commit(&fixture, &batch), SYNK_OK);
-    char aof[400], copy[1600];
-    snprintf(copy, sizeof(copy), "cp -r %s/appendonlydir %s/saved", server.directory,
-             server.directory);
-    CU_ASSERT_EQUAL(system(copy), 0);
-    for (uint64_t run = 2; run <= 5; run++) {
-        add_one(&batch, run);
-        CU_ASSERT_EQUAL(commit(&fixture, &batch), SYNK_OK);
-    }
-    redis_kill(&server);
-    snprintf(aof, sizeof(aof), "%s/appendonlydir", server.directory);
-    snprintf(copy, sizeof(copy), "rm -r %s && mv %s/saved %s", aof, server.directory, aof);
-    CU_ASSERT_EQUAL(system(copy), 0);
-    redis_start(&server);
-    CU_ASSERT_STRING_EQUAL(redis_do(&server, "HGET synk:{rolled}:state lsn"), "1");
-    add_one(&batch, 6);
-    CU_ASSERT_EQUAL(commit(&fixture, &batch), SYNK_OK);
-    CU_ASSERT_STRING_EQUAL(redis_do(&server, "HMGET synk:{rolled}:state lsn last_event"), "6 6");
-    CU_ASSERT_STRING_EQUAL(redis_do(&server, "ZCARD synk:{rolled}:runs"), "6");
+    open_store(&fixture, cluster("gone"));
+    commit_runs(&fixture, 1, 1);
+    save_files();
+    commit_runs(&fixture, 2, 2);
+    close_store(&fixture);
+    open_store(&fixture, cluster("gone"));
+    commit_runs(&fixture, 3, 3);
+    go_back();
+    add_one(&batch, 4);
+    /* The lease of back then is somebody else's, and ends by itself. */
+    CU_ASSERT_EQUAL(commit(&fixture, &batch), SYNK_STORE_DOWN);
+    CU_ASSERT(has(fixture.error.text, "leads"));
+    redis_do(&server, "DEL synk:{gone}:lease");
+    CU_ASSERT_EQUAL(commit(&fixture, &batch), SYNK_IO);
+    CU_ASSERT(has(fixture.error.text, "not in memory any more"));
     close_store(&fixture);
     batch_fini(&batch);
 }
@@ -664,6 +720,9 @@ int main(int argc, char **argv)
          test_a_batch_that_breaks_in_the_middle_is_loud},
         {"a-server-that-lost-batches-is-given-them-again",
          test_a_server_that_lost_batches_is_given_them_again},
+        {"a-server-that-lost-who-leads-is-told-again",
+         test_a_server_that_lost_who_leads_is_told_again},
+        {"what-is-lost-beyond-memory-is-loud", test_what_is_lost_beyond_memory_is_loud},
         {"a-large-batch-goes-in-parts", test_a_large_batch_goes_in_parts},
         {"retention-removes-what-is-past-its-bounds",
          test_retention_removes_what_is_past_its_bounds},
