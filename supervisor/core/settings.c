@@ -68,6 +68,51 @@ static void resolve_nils(struct change *change)
     fields->count = count;
 }
 
+static bool is_given(const struct node *fields, const char *name)
+{
+    for (uint32_t i = 0; i < fields->count; i++)
+        if (bytes_equal(fields->keys[i].text, bytes_str(name)))
+            return fields->items[i].kind != NODE_NULL;
+    return false;
+}
+
+/* What a new `run` or `command` takes the place of is a change too, so that it can be taken back
+ * and does not come back with the next file. */
+static void add_replaced(struct change *change)
+{
+    static const char *const of_commands[] = {"command", "cwd",   "env",
+                                              "envFile", "stdin", "output"};
+    static const char *const of_functions[] = {"run", "payload"};
+    struct node *fields = &change->fields;
+    bool runs = is_given(fields, "run"), commands = is_given(fields, "command");
+    if (runs == commands)
+        return;
+    const char *const *names = runs ? of_commands : of_functions;
+    size_t count = runs ? sizeof(of_commands) / sizeof(*of_commands)
+                        : sizeof(of_functions) / sizeof(*of_functions);
+    struct node all = {.kind = NODE_MAP, .count = fields->count};
+    all.keys = arena_zalloc(&change->arena, fields->count + count, sizeof(*all.keys));
+    all.items = arena_zalloc(&change->arena, fields->count + count, sizeof(*all.items));
+    for (uint32_t i = 0; i < fields->count; i++) {
+        all.keys[i] = fields->keys[i];
+        all.items[i] = fields->items[i];
+    }
+    struct buf now = {0};
+    for (size_t i = 0; i < count; i++) {
+        buf_clear(&now);
+        definition_field(change->unit->current->definition, part_of(change), bytes_str(names[i]),
+                         &now);
+        bool is_there = now.size != 1 || now.data[0] != 0xc0; /* nil */
+        if (!is_there || has_field(change, names[i]))
+            continue;
+        all.keys[all.count].kind = NODE_STRING;
+        all.keys[all.count].text = bytes_str(names[i]);
+        all.items[all.count++].kind = NODE_NULL;
+    }
+    buf_fini(&now);
+    *fields = all;
+}
+
 static enum synk_status read_fields(const struct request *request, struct change *change,
                                     struct synk_error *error)
 {
@@ -80,8 +125,10 @@ static enum synk_status read_fields(const struct request *request, struct change
     value_encode(set, &change->encoded);
     enum synk_status status =
         definition_node_decode(buf_bytes(&change->encoded), &change->arena, &change->fields, error);
-    if (!status)
+    if (!status) {
         resolve_nils(change);
+        add_replaced(change);
+    }
     return status;
 }
 

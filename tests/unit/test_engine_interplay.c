@@ -104,6 +104,28 @@ static void a_clock_that_jumps_makes_nothing_stuck(void)
     fixture_fini(&f);
 }
 
+/* What a worker runs is one setting: what takes its place takes it back. */
+static void a_command_that_was_set_and_taken_back_is_gone(void)
+{
+    static const char file[] = "{\"workers\":[{\"id\":\"s\",\"run\":\"t.ok\",\"payload\":7}]}";
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 8);
+    fixture_apply(&f, file);
+    fixture_ask(&f, 1, MSG_SET, "{\"id\":\"s\",\"set\":{\"command\":\"true\"}}");
+    fixture_apply(&f, file);
+    fixture_start(&f, "{\"unit\":\"s\"}");
+    CU_ASSERT_STRING_EQUAL(f.tasks[f.task_count - 1].function, "exec");
+    HAS(fixture_ask(&f, 1, MSG_SET, "{\"id\":\"s\",\"set\":{\"run\":null,\"payload\":null}}"),
+        "\"settings\":[]");
+    fixture_apply(&f, file);
+    fixture_ask(&f, 1, MSG_RUN, "{\"unit\":\"s\",\"overlap\":\"allow\"}");
+    CU_ASSERT_EQUAL_FATAL(f.task_count, 2);
+    CU_ASSERT_STRING_EQUAL(f.tasks[1].function, "t.ok");
+    CU_ASSERT_STRING_EQUAL(f.tasks[1].payload, "7");
+    fixture_fini(&f);
+}
+
 /* It ended without having begun: there are no records of its tasks. */
 static void load_first_run(struct fixture *f)
 {
@@ -295,6 +317,7 @@ int main(int argc, char **argv)
         CASE(a_retried_submission_does_not_take_a_name_back),
         CASE(a_run_whose_delay_is_over_keeps_its_place),
         CASE(a_clock_that_jumps_makes_nothing_stuck),
+        CASE(a_command_that_was_set_and_taken_back_is_gone),
         CASE(pages_of_the_pool_come_to_an_end),
         CASE(the_longest_retry_delay_is_not_none),
         CASE(a_cancelled_worker_stops_only_those_after_it),
