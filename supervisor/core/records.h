@@ -77,7 +77,7 @@ struct run_record {
     struct synk_bytes spec;   /* pool runs: what was submitted, encoded */
     struct synk_bytes error;
     int64_t created_at, started_at, ended_at;
-    int64_t not_before; /* was to start no sooner; 0 = at once */
+    int64_t not_before; /* was to start no sooner; 0 = at once, or it waits for others since */
     uint8_t overlap;    /* enum overlap: what it makes of earlier ones; 0 = it waits for them */
 };
 struct task_record {
