@@ -629,7 +629,7 @@ static void test_unsafe_servers_are_refused(void)
         {"CONFIG SET appendonly no", "CONFIG SET appendonly yes", "keeps nothing"},
     };
     struct fixture fixture;
-    char allowed[700];
+    char allowed[720];
     redis_do(&server, "CONFIG SET maxmemory 1gb");
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         redis_do(&server, cases[i].setting);
@@ -681,7 +681,7 @@ static void test_no_server_is_told(void)
 static void test_a_password_comes_from_a_file_of_its_own(void)
 {
     struct fixture fixture;
-    char path[300], uri[800];
+    char path[300], uri[1100];
     snprintf(path, sizeof(path), "%s/secret", unit_directory());
     FILE *file = fopen(path, "w");
     fputs("hidden\n", file);
