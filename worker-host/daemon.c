@@ -407,7 +407,7 @@ static void find_plugins(struct daemon *daemon)
     for (size_t i = 0; i < options->plugin_dir_count; i++) {
         struct synk_error error;
         if (plugins_find(&daemon->plugins, options->plugin_dirs[i], "/proc/self/exe", &error))
-            plugins_refuse(&daemon->plugins, options->plugin_dirs[i], error.text);
+            plugins_refuse_directory(&daemon->plugins, options->plugin_dirs[i], error.text);
     }
     for (size_t i = 0; i < daemon->plugins.refused_count; i++)
         daemon_say(daemon, "level=error event=plugin-refused plugin=%s text=\"%s\"",

@@ -186,6 +186,14 @@ void plugins_refuse(struct plugins *plugins, const char *name, const char *reaso
         (struct refused_plugin){mem_strdup(name), mem_strdup(reason)};
 }
 
+void plugins_refuse_directory(struct plugins *plugins, const char *directory, const char *reason)
+{
+    struct buf name = {0};
+    buf_printf(&name, "%s%s%c", directory, strchr(directory, '/') ? "" : "/", '\0');
+    plugins_refuse(plugins, (char *)name.data, reason);
+    buf_fini(&name);
+}
+
 const struct function *plugins_function(const struct plugins *plugins, struct synk_bytes name)
 {
     for (size_t i = 0; i < plugins->function_count; i++)

@@ -45,6 +45,8 @@ enum synk_status plugins_find(struct plugins *plugins, const char *directory, co
 /* Loads one file into this process and adds its functions. SYNK_REFUSED with the reason. */
 enum synk_status plugins_load(struct plugins *plugins, const char *path, struct synk_error *error);
 void plugins_refuse(struct plugins *plugins, const char *name, const char *reason);
+/* The same of a whole directory: its name has a slash, which no plugin's has. */
+void plugins_refuse_directory(struct plugins *plugins, const char *directory, const char *reason);
 
 const struct function *plugins_function(const struct plugins *plugins, struct synk_bytes name);
 /* Why there is no such function. */

@@ -34,11 +34,45 @@ static bool append_refusal(const struct engine *engine, struct synk_bytes plugin
     return false;
 }
 
+/* Whether a host that is there has any function of the plugin. */
+static bool is_loaded(const struct engine *engine, struct synk_bytes plugin)
+{
+    for (size_t h = 0; h < engine->host_count; h++) {
+        const struct host *host = engine->hosts[h];
+        for (uint32_t i = 0; host && host->connected && i < host->function_count; i++) {
+            const char *function = host->functions[i];
+            if (strcspn(function, ".") == plugin.size &&
+                memcmp(function, plugin.data, plugin.size) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* A directory that was refused may be where the plugin is: its name has a slash, as no plugin's. */
+static bool append_refused_directory(const struct engine *engine, struct buf *out)
+{
+    for (size_t h = 0; h < engine->host_count; h++) {
+        const struct host *host = engine->hosts[h];
+        for (uint32_t i = 0; host && host->connected && i < host->refused_count; i++) {
+            if (!strchr(host->refused[i].name, '/'))
+                continue;
+            buf_printf(out, ": host '%s' refused the plugin directory %s", host->name,
+                       host->refused[i].reason);
+            return true;
+        }
+    }
+    return false;
+}
+
 void offers_append_reason(const struct engine *engine, struct synk_bytes function, struct buf *out)
 {
     const char *dot = function.size ? memchr(function.data, '.', function.size) : NULL;
     size_t size = dot ? (size_t)(dot - (const char *)function.data) : function.size;
-    if (append_refusal(engine, bytes_of(function.data, size), out))
+    struct synk_bytes plugin = bytes_of(function.data, size);
+    if (append_refusal(engine, plugin, out))
+        return;
+    if (dot && !is_loaded(engine, plugin) && append_refused_directory(engine, out))
         return;
     struct nearest nearest = nearest_of(function);
     for (size_t h = 0; h < engine->host_count; h++) {

@@ -33,6 +33,8 @@ struct synk_bytes pool_params(const struct pool *pool, uint32_t task);
 void pool_add(struct engine *engine, struct run *run);
 void pool_remove(struct engine *engine, struct run *run);
 struct run *pool_find(const struct engine *engine, struct synk_bytes name);
+/* The same; without one, the latest that has ended, as long as it is known. */
+struct run *pool_find_latest(const struct engine *engine, struct synk_bytes name);
 /* Pauses it, which holds back those behind it in the order of dispatch too: of the same priority
  * and later, or of a lower one. */
 void pool_set_paused(struct engine *engine, struct run *run, bool paused);

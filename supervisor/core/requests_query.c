@@ -144,7 +144,7 @@ void request_show(struct engine *engine, struct request *request)
     struct synk_bytes id = body_text(request, "id");
     struct synk_error error = {0};
     /* A unit's id comes before a submission's name. */
-    bool is_named = id.size && !unit_find(engine, id) && pool_find(engine, id);
+    bool is_named = id.size && !unit_find(engine, id) && pool_find_latest(engine, id);
     if (is_named || (id.size && memchr(id.data, '#', id.size))) {
         struct run_name name;
         if (run_name_parse(engine, id, &name, &error)) {

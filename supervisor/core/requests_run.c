@@ -40,7 +40,7 @@ enum synk_status run_name_parse(struct engine *engine, struct synk_bytes text,
                                 struct run_name *ret_name, struct synk_error *error)
 {
     const char *hash = text.size ? memrchr(text.data, '#', text.size) : NULL;
-    struct run *named = hash ? NULL : pool_find(engine, text);
+    struct run *named = hash ? NULL : pool_find_latest(engine, text);
     if (named) {
         *ret_name = (struct run_name){named, named->unit, named->number, named->unit->id};
         return SYNK_OK;

@@ -84,8 +84,16 @@ class Newcomer(SynkTest):
         folder = self.plugins()
         os.chmod(folder, 0o777)
         err = self.refused_locally("workers: [{id: w, run: test.echo}]", "--plugin-dir", folder)
-        self.assertIn(folder, err)
-        self.assertIn("chmod go-w", err)
+        self.assertIn(f"warning: host 'local' refused the plugin directory {folder}: mode 777", err)
+        self.assertIn("worker 'w' runs 'test.echo', which is not there: host 'local' refused the plugin"
+                      f" directory {folder}", err)
+        self.assertNotIn("name its directory", err)
+        self.up("--plugin-dir", folder, self.path("t.yaml"))
+        self.synk("run", "w")
+        explained = self.synk("explain", "w#1").out
+        self.assertIn("no connected host offers 'test.echo': host 'local' refused the plugin directory"
+                      f" {folder}: mode 777", explained)
+        self.assertIn("chmod go-w", explained)
 
     def test_a_file_that_is_no_plugin_is_told(self):
         os.mkdir(self.path("plugins"), 0o755)
@@ -168,6 +176,71 @@ class Newcomer(SynkTest):
         for part in (self.dir, "synk up", "--dir", "SYNK_DIR"):
             self.assertIn(part, err)
 
+    def test_params_come_from_a_file_or_standard_input(self):
+        path = self.write("t.yaml", 'workers: [{id: w, command: [echo, "${{ params.who }}"]}]')
+        given = self.write("params.json", '{"who": "a file"}\n')
+        run = self.synk("run", "--local", path, "--params", "@" + given, "--json").json()
+        self.assertEqual(run["tasks"][0]["result"]["stdout"], "a file\n")
+        for source in ("-", "@-"):
+            with open(given) as stdin:
+                result = subprocess.run(
+                    [os.path.join(BIN, "synk"), "run", "--local", path, "--json", "--params", source],
+                    stdin=stdin, text=True, capture_output=True, timeout=harness.PATIENCE_S,
+                    env={**os.environ, "SYNK_DIR": self.dir})
+            self.assertIn("a file\\n", result.stdout, result.stderr)
+        none = self.path("none.json")
+        self.assertIn(f"cannot open {none}",
+                      self.synk("run", "--local", path, "--params", "@" + none, status=2).err)
+        self.assertIn(f"{path} is not JSON",
+                      self.synk("run", "--local", path, "--params", "@" + path, status=2).err)
+        self.assertIn("@FILE reads a file",
+                      self.synk("run", "--local", path, "--params", given, status=2).err)
+
+    def test_options_are_told_as_they_were_written(self):
+        self.assertIn("unknown option '--parms' (did you mean --params?)",
+                      self.synk("run", "x", "--parms", "1", status=2).err)
+        self.assertIn("a value is missing after '--dir'", self.synk("--dir", status=2).err)
+        self.assertIn("unknown option '--jsn' (did you mean --json?)", self.synk("--jsn", "ls", status=2).err)
+
+    # --- the pool
+
+    def test_a_command_without_its_dashes_is_told_where_it_goes(self):
+        self.assertIn("a command goes behind --: synk pool submit -- echo …",
+                      self.synk("pool", "submit", "echo", "hi", status=2).err)
+        self.assertIn("a command goes behind --: synk pool add mine -- echo …",
+                      self.synk("pool", "add", "mine", "echo", "hi", status=2).err)
+        self.assertIn("a command goes behind --", self.synk("pool", "submit", "ls", status=2).err)
+        self.assertIn("'pool pause' needs a RUN", self.synk("pool", "pause", status=2).err)
+        self.assertIn("takes no argument 'x'", self.synk("pool", "order", "x", status=2).err)
+
+    def test_a_submission_is_found_by_its_name_when_it_has_ended(self):
+        self.up(self.write("t.yaml", "workers: [{id: one, command: 'true'}]"))
+        self.synk("pool", "add", "mine", "--wait", "--", "echo", "first")
+        for verb in ("show", "wait"):
+            self.assertIn("pool#1", self.synk(verb, "mine").out)
+        self.assertIn("succeeded", self.synk("explain", "mine").out)
+        self.assertEqual(self.synk("logs", "mine").out, "first\n")
+        self.assertEqual({e["run"] for e in self.events("--run", "mine")}, {"pool#1"})
+        # The latest of those that are called so.
+        self.synk("pool", "add", "mine", "--wait", "--", "echo", "second")
+        self.assertEqual(self.synk("logs", "mine").out, "second\n")
+        self.assertIn("no unit 'yours'", self.synk("logs", "yours", status=4).err)
+
+    def test_a_submission_that_nobody_can_run_says_so_while_it_is_waited_for(self):
+        self.up()
+        self.synk("pool", "submit", "sim.noop", "--wait")  # a host is there
+        waiting = self.spawn("synk", "pool", "submit", "sim.nop", "--count", "3", "--wait")
+        self.assertIn("warning: no connected host offers 'sim.nop'", waiting.stderr.readline())
+        self.assertIn("pool#2: '0' waits: no connected host offers 'sim.nop'", waiting.stderr.readline())
+        self.synk("cancel", "pool#2")
+        waiting.communicate(timeout=harness.PATIENCE_S)
+
+    def test_of_many_failures_the_first_ten_have_lines(self):
+        self.up(slots=4)
+        out = self.synk("pool", "submit", "--count", "60", "--wait", "--", "false", status=1).out
+        self.assertEqual(out.count("failed   "), 10, out)
+        self.assertIn("\nand 50 more that did not succeed\npool#1 failed", out)
+
     # --- definitions
 
     def test_apply_check_needs_no_supervisor(self):
@@ -179,7 +252,10 @@ class Newcomer(SynkTest):
         self.assertIn("bad.yaml:4: ", self.synk("apply", "--check", bad, status=2).err)
         self.synk("apply", good, status=3)
         self.up()
-        self.assertIn("created", self.synk("apply", "--check", good).out)
+        # What is not done is not said to be.
+        self.assertEqual(self.synk("apply", "--check", good).out, "would create  w\n")
+        self.assertEqual(self.synk("apply", "--check", "--json", good).json()["units"][0]["change"],
+                         "created")
         self.synk("apply", good)
         self.assertIn("unchanged", self.synk("apply", "--check", good).out)
 
@@ -202,6 +278,47 @@ processes:
         self.assertIn("it has load, check", self.synk("explain", "a#1", "publish", status=4).err)
         self.assertIn("'a/load', 'b/load'", self.synk("run", "load", status=4).err)
         self.synk("explain", "a#1", "load")
+
+    def test_what_there_is_not_is_refused_with_what_is_like_it(self):
+        self.up(self.write("t.yaml", """
+processes: [{id: words, workers: [{id: load, command: echo x}, {id: count, command: echo y}]}]
+workers: [{id: one, command: echo z}]
+"""))
+        self.synk("run", "words", "--wait")
+        self.synk("run", "one", "--wait")
+        self.assertIn("did you mean 'words'", self.synk("events", "--unit", "wrods", status=4).err)
+        self.assertIn("did you mean 'complete'", self.synk("events", "--type", "complet", status=2).err)
+        self.assertIn("did you mean 'failed'", self.synk("ls", "runs", "--status", "faild", status=2).err)
+        self.assertIn("words#1 has no worker 'cuont' (did you mean 'count'?)",
+                      self.synk("logs", "words#1", "cuont", status=4).err)
+        self.assertIn("there is no attempt 9 of one#last: the last is 1",
+                      self.synk("logs", "one#last", "--attempt", "9", status=4).err)
+        self.assertEqual(self.synk("logs", "one#last", "--attempt", "1").out, "z\n")
+        # Events of a unit that is no more are events all the same; so are none of one that never ran.
+        self.synk("apply", "--prune", self.write("u.yaml", "workers: [{id: new, command: 'true'}]"))
+        self.assertIn("one#1", self.synk("events", "--unit", "one").out)
+        self.synk("events", "--unit", "new", "--type", "retry")
+        following = self.spawn("synk", "events", "--unit", "nwe", "--follow")
+        self.assertIn("did you mean 'new'", following.stderr.readline())
+        following.kill()
+        following.communicate()
+
+    def test_a_task_that_ran_before_it_was_waited_for_has_its_duration(self):
+        self.up(self.write("t.yaml", f"workers: [{{id: slow, command: 'until test -e {self.path('go')};"
+                                     " do sleep 0.01; done'}]"))
+        self.synk("run", "slow")
+        wait_until(lambda: "slow#1" in self.synk("ls", "slots").out, "it runs")
+        ours, theirs = pty.openpty()
+        waiting = self.spawn("synk", "wait", "slow#1", stdout=theirs, env={"NO_COLOR": "1", "TERM": "xterm"})
+        os.close(theirs)
+        out = b""
+        while b"1 running" not in out:
+            out += os.read(ours, 65536)
+        self.write("go", "")
+        self.assertEqual(waiting.wait(harness.PATIENCE_S), 0, waiting.communicate()[1])
+        out += os.read(ours, 65536)
+        os.close(ours)
+        self.assertRegex(out.decode(), r"✓ slow +succeeded +[0-9.]+ m?s")
 
     def test_reasons_are_whole_in_a_pipe(self):
         condition = "result.stdout == '" + "x" * 120 + "'"

@@ -1,4 +1,5 @@
 /* The arguments of a verb: options from anywhere on the line, `--` ends them. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -8,10 +9,15 @@
 #include "proto/nearest.h"
 #include "tools/synk/cli.h"
 
-static int usage(const struct cli *cli, const char *problem, const char *word)
+/* Of a file with JSON: far more than the MiB of MessagePack that a value may be takes as text. */
+enum { SOURCE_BYTES = 16 << 20 };
+
+/* `hint` follows the word; "" = none. */
+static int usage(const struct cli *cli, const char *problem, const char *word, const char *hint)
 {
-    fprintf(stderr, "synk %s: %s '%s'\nusage: synk %s %s\nTry 'synk %s --help'.\n", cli->verb->name,
-            problem, word, cli->verb->name, cli->verb->arguments, cli->verb->name);
+    fprintf(stderr, "synk %s: %s '%s'%s\nusage: synk %s %s\nTry 'synk %s --help'.\n",
+            cli->verb->name, problem, word, hint, cli->verb->name, cli->verb->arguments,
+            cli->verb->name);
     return -1;
 }
 
@@ -83,16 +89,15 @@ static int unknown_option(const struct cli *cli, const char *word, size_t size,
                           const struct option *options, const struct option *common)
 {
     struct nearest nearest = nearest_of(bytes_of(word + 2, size));
-    char problem[LIMIT_ID_BYTES];
+    char hint[LIMIT_ID_BYTES] = "";
     for (const struct option *option = options; option && option->name; option++)
         nearest_try(&nearest, bytes_str(option->name));
     for (; common->name; common++)
         nearest_try(&nearest, bytes_str(common->name));
-    snprintf(problem, sizeof(problem), "unknown option%s%.*s%s",
-             nearest.found.size ? " (did you mean --" : "", (int)nearest.found.size,
-             nearest.found.size ? (const char *)nearest.found.data : "",
-             nearest.found.size ? "?)" : "");
-    return usage(cli, problem, word);
+    if (nearest.found.size)
+        snprintf(hint, sizeof(hint), " (did you mean --%.*s?)", (int)nearest.found.size,
+                 (const char *)nearest.found.data);
+    return usage(cli, "unknown option", word, hint);
 }
 
 /* Handles argv[*index], an option; moves *index over its value. False after a message. */
@@ -115,7 +120,7 @@ static bool take_option(struct cli *cli, int argc, char **argv, int *index,
     if (!option)
         option = find(common, name, size);
     if (word[1] != '-') {
-        usage(cli, "unknown option", word);
+        usage(cli, "unknown option", word, "");
         return false;
     }
     if (!option) {
@@ -124,12 +129,12 @@ static bool take_option(struct cli *cli, int argc, char **argv, int *index,
     }
     char *value = equals ? equals + 1 : NULL;
     if (option->kind == OPTION_FLAG && value) {
-        usage(cli, "no value belongs to", word);
+        usage(cli, "no value belongs to", word, "");
         return false;
     }
     if (option->kind != OPTION_FLAG && !value) {
         if (*index + 1 >= argc) {
-            usage(cli, "a value is missing after", word);
+            usage(cli, "a value is missing after", word, "");
             return false;
         }
         value = argv[++*index];
@@ -137,7 +142,7 @@ static bool take_option(struct cli *cli, int argc, char **argv, int *index,
     if (!store(option, value)) {
         char problem[80];
         snprintf(problem, sizeof(problem), "--%s takes a number, 0 or more, not", option->name);
-        usage(cli, problem, value);
+        usage(cli, problem, value, "");
         return false;
     }
     return true;
@@ -158,7 +163,7 @@ int args_parse(struct cli *cli, int argc, char **argv, const struct option *opti
             argv[count++] = argv[i];
     }
     if (count > max)
-        return usage(cli, "too many arguments:", argv[max]);
+        return usage(cli, "too many arguments:", argv[max], "");
     if (count < min) {
         fprintf(stderr,
                 "synk %s: an argument is missing\nusage: synk %s %s\nTry 'synk %s --help'.\n",
@@ -198,19 +203,64 @@ int args_duration(const char *name, const char *text, int64_t *ret_ms)
                 text);
 }
 
+/* All of a file, or of standard input for "-"; an exit status. */
+static int read_source(const char *path, struct buf *out)
+{
+    bool is_stdin = strcmp(path, "-") == 0;
+    FILE *file = is_stdin ? stdin : fopen(path, "re");
+    if (!file)
+        return fail(EXIT_USAGE, "cannot open %s: %s", path, strerror(errno));
+    size_t got = 1;
+    while (got && out->size <= SOURCE_BYTES) {
+        buf_reserve(out, 65536);
+        got = fread(out->data + out->size, 1, 65536, file);
+        out->size += got;
+    }
+    bool has_failed = ferror(file);
+    if (!is_stdin)
+        fclose(file);
+    if (has_failed)
+        return fail(EXIT_USAGE, "cannot read %s: %s", is_stdin ? "standard input" : path,
+                    strerror(errno));
+    if (out->size > SOURCE_BYTES)
+        return fail(EXIT_USAGE, "%s: more than %d MiB", is_stdin ? "standard input" : path,
+                    SOURCE_BYTES >> 20);
+    return EXIT_DONE;
+}
+
+/* What the argument of --params or --payload stands for, to `text`; *ret_source names it. */
+static int read_json(const char *argument, struct buf *text, const char **ret_source)
+{
+    if (argument[0] == '@' || strcmp(argument, "-") == 0) {
+        const char *path = argument + (argument[0] == '@');
+        *ret_source = strcmp(path, "-") == 0 ? "standard input" : path;
+        return read_source(path, text);
+    }
+    buf_append(text, argument, strlen(argument));
+    *ret_source = NULL;
+    return EXIT_DONE;
+}
+
 int args_payload(const char *json, struct buf *params)
 {
     if (!json)
         return EXIT_DONE;
-    struct synk_builder *builder = synk_builder_new();
+    struct buf text = {0};
+    const char *source;
     struct synk_error error;
-    int code = EXIT_DONE;
-    if (synk_builder_json(builder, json, strlen(json), &error) == SYNK_OK) {
+    int code = read_json(json, &text, &source);
+    struct synk_builder *builder = synk_builder_new();
+    if (!code && synk_builder_json(builder, text.size ? (const char *)text.data : "", text.size, &error) == SYNK_OK) {
         struct synk_bytes encoded = synk_builder_bytes(builder);
         buf_append(params, encoded.data, encoded.size);
-    } else {
-        code = fail(EXIT_USAGE, "'%.60s' is not JSON: %s", json, error.text);
+    } else if (!code && source) {
+        code = fail(EXIT_USAGE, "%s is not JSON: %s", source, error.text);
+    } else if (!code) {
+        code = fail(EXIT_USAGE,
+                    "'%.60s' is not JSON: %s; @FILE reads a file, - standard input", json,
+                    error.text);
     }
     synk_builder_free(builder);
+    buf_fini(&text);
     return code;
 }

@@ -68,7 +68,8 @@ extern const char args_everywhere[];
 bool args_time(const char *text, int64_t *ret_ms);
 /* "90s", "10m" of an option `name`, to milliseconds; an exit status. NULL leaves *ret_ms. */
 int args_duration(const char *name, const char *text, int64_t *ret_ms);
-/* Parses --params or --payload into `params`; an exit status. Nothing is appended for NULL. */
+/* Parses the value of --params or --payload, JSON, @FILE or "-" for standard input, into `params`; an
+ * exit status. Nothing is appended for NULL. */
 int args_payload(const char *json, struct buf *params);
 
 /* Failing ---------------------------------------------------------------------------------------

@@ -74,10 +74,21 @@ static bool each_refused(const struct synk_value *hosts,
     return false;
 }
 
+/* A refused directory's name has a slash, as no plugin's; its reason begins with its path. */
+static bool is_directory(struct synk_bytes refused)
+{
+    return refused.size && memchr(refused.data, '/', refused.size);
+}
+
 static bool print_refused(void *context, struct synk_bytes host, struct synk_bytes plugin,
                           struct synk_bytes reason)
 {
     (void)context;
+    if (is_directory(plugin)) {
+        fail(EXIT_DONE, "warning: host '%.*s' refused the plugin directory %.*s", (int)host.size,
+             (const char *)host.data, (int)reason.size, (const char *)reason.data);
+        return false;
+    }
     fail(EXIT_DONE, "warning: plugin '%.*s' was refused by host '%.*s': %.*s", (int)plugin.size,
          (const char *)plugin.data, (int)host.size, (const char *)host.data, (int)reason.size,
          (const char *)reason.data);
@@ -132,6 +143,17 @@ static bool append_refusal(void *context, struct synk_bytes host, struct synk_by
     return true;
 }
 
+static bool append_directory(void *context, struct synk_bytes host, struct synk_bytes plugin,
+                             struct synk_bytes text)
+{
+    struct reason *reason = context;
+    if (!is_directory(plugin))
+        return false;
+    buf_printf(reason->out, "host '%.*s' refused the plugin directory %.*s", (int)host.size,
+               (const char *)host.data, (int)text.size, (const char *)text.data);
+    return true;
+}
+
 static bool compare(void *context, struct synk_bytes function)
 {
     struct reason *reason = context;
@@ -151,6 +173,8 @@ void hosts_append_reason(const struct synk_value *hosts, const char *function, s
     if (each_refused(hosts, append_refusal, &reason))
         return;
     each_function(hosts, compare, &reason);
+    if (!reason.is_loaded && each_refused(hosts, append_directory, &reason))
+        return;
     if (reason.nearest.found.size)
         buf_printf(out, "did you mean '%.*s'?", (int)reason.nearest.found.size,
                    (const char *)reason.nearest.found.data);

@@ -53,6 +53,19 @@ static int unknown_verb(const char *name)
     return fail(EXIT_USAGE, "there is no verb '%s': see 'synk --help'", name);
 }
 
+/* One that stands before the verb. */
+static int unknown_option(const char *word)
+{
+    static const char *const known[] = {"--dir", "--connect", "--json", "--help", "--version"};
+    struct nearest nearest = nearest_of(bytes_of(word, strcspn(word, "=")));
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        nearest_try(&nearest, bytes_str(known[i]));
+    if (nearest.found.size)
+        return fail(EXIT_USAGE, "unknown option '%s' (did you mean %s?): see 'synk --help'", word,
+                    (const char *)nearest.found.data);
+    return fail(EXIT_USAGE, "unknown option '%s': see 'synk --help'", word);
+}
+
 /* Options before the verb. Moves *index to the verb. -1 = go on, else an exit status. */
 static int take_globals(struct cli *cli, int argc, char **argv, int *index)
 {
@@ -76,8 +89,10 @@ static int take_globals(struct cli *cli, int argc, char **argv, int *index)
             cli->connect = argv[++*index];
         else if (strncmp(word, "--connect=", 10) == 0)
             cli->connect = word + 10;
+        else if (strcmp(word, "--dir") == 0 || strcmp(word, "--connect") == 0)
+            return fail(EXIT_USAGE, "a value is missing after '%s': see 'synk --help'", word);
         else
-            return fail(EXIT_USAGE, "unknown option '%s': see 'synk --help'", word);
+            return unknown_option(word);
     }
     return -1;
 }

@@ -161,22 +161,38 @@ int load_file(const char *file, struct definition_set *set)
     return status ? fail_load(&error) : EXIT_DONE;
 }
 
-static void print_changes(const struct synk_value *reply)
+/* A change's word for eyes: where nothing is done, what would be. */
+static const char *word_of(struct synk_bytes change, bool check)
+{
+    static const char *const words[][3] = {{"created", "created", "would create"},
+                                           {"changed", "changed", "would change"},
+                                           {"removed", "removed", "would remove"},
+                                           {"unchanged", "unchanged", "unchanged"}};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (text_is(change, words[i][0]))
+            return words[i][1 + check];
+    return "";
+}
+
+static void print_change(struct synk_bytes change, bool check)
+{
+    printf("%s%-*s%s  ", style_on(style_of(change)), check ? 12 : 9, word_of(change, check),
+           style_off());
+}
+
+static void print_changes(const struct synk_value *reply, bool check)
 {
     const struct synk_value *units = synk_value_get(reply, "units");
     for (size_t i = 0; i < synk_value_count(units); i++) {
-        struct synk_bytes change = text_of(synk_value_at(units, i), "change");
-        printf("%s%-9.*s%s  ", style_on(style_of(change)), (int)change.size,
-               (const char *)change.data, style_off());
+        print_change(text_of(synk_value_at(units, i), "change"), check);
         print_text(text_of(synk_value_at(units, i), "id"), 0);
         putchar('\n');
     }
     const struct synk_value *limits = synk_value_get(reply, "limits");
     for (size_t i = 0; i < synk_value_count(limits); i++) {
         const struct synk_value *limit = synk_value_at(limits, i);
-        struct synk_bytes change = text_of(limit, "change");
-        printf("%s%-9.*s%s  limit ", style_on(style_of(change)), (int)change.size,
-               (const char *)change.data, style_off());
+        print_change(text_of(limit, "change"), check);
+        fputs("limit ", stdout);
         print_text(text_of(limit, "name"), 0);
         printf(": %lld\n", (long long)synk_value_int(synk_value_get(limit, "limit"), 0));
     }
@@ -200,7 +216,7 @@ int apply_files(const struct cli *cli, struct synk_client *client, char **files,
     if (cli->json)
         print_json(synk_document_root(reply));
     else
-        print_changes(synk_document_root(reply));
+        print_changes(synk_document_root(reply), check);
     synk_document_free(reply);
     return EXIT_DONE;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "proto/limits.h"
+#include "proto/nearest.h"
 #include "tools/synk/output.h"
 #include "tools/synk/verbs.h"
 
@@ -12,6 +13,7 @@ struct reader {
     struct text_list types;
     const char *unit, *run;
     int64_t since;
+    size_t printed;
 };
 
 static void print_gap(uint64_t first, uint64_t last)
@@ -60,9 +62,10 @@ static enum style style_of_type(struct synk_bytes type)
     return text_is(type, "start") ? STYLE_BUSY : STYLE_NONE;
 }
 
-static void print_event(const struct reader *reader, const struct synk_value *event)
+static void print_event(struct reader *reader, const struct synk_value *event)
 {
     char time[32];
+    reader->printed++;
     if (reader->cli->json) {
         print_json_line(event);
         return;
@@ -92,8 +95,21 @@ static void on_event(void *context, const struct synk_value *event, uint64_t gap
         print_gap(gap_first, gap_last);
 }
 
+/* Refuses a unit that there is not, and of which no events are kept. */
+static int check_unit(const struct reader *reader, struct synk_client *client)
+{
+    struct synk_document *reply = NULL;
+    struct buf body = {0};
+    pack_map(&body, 1);
+    pack_key(&body, "id");
+    pack_cstr(&body, reader->unit);
+    int code = cli_call(client, "show", &body, &reply);
+    synk_document_free(reply);
+    return code;
+}
+
 /* Until a signal ends the program. */
-static int follow(const struct reader *reader, struct synk_client *client)
+static int follow(struct reader *reader, struct synk_client *client)
 {
     struct synk_filter filter = {.types = reader->types.items,
                                  .type_count = reader->types.count,
@@ -103,7 +119,10 @@ static int follow(const struct reader *reader, struct synk_client *client)
     struct synk_error error;
     uint64_t from = reader->since >= 0 ? (uint64_t)reader->since : UINT64_MAX;
     signals_catch();
-    if (synk_subscribe(client, from, &filter, on_event, (void *)reader, &subscription, &error) !=
+    /* Its unit may come yet: this only tells. */
+    if (reader->unit && check_unit(reader, client) == EXIT_NO_SUPERVISOR)
+        return EXIT_NO_SUPERVISOR;
+    if (synk_subscribe(client, from, &filter, on_event, reader, &subscription, &error) !=
         SYNK_OK)
         return fail_error(&error);
     while (!signals_count()) {
@@ -141,7 +160,7 @@ static int fetch(const struct reader *reader, struct synk_client *client, uint64
 }
 
 /* Up to the head as it was at the first page: what comes later is for those who follow. */
-static int print_kept(const struct reader *reader, struct synk_client *client)
+static int print_kept(struct reader *reader, struct synk_client *client)
 {
     uint64_t from = reader->since > 0 ? (uint64_t)reader->since : 0, head = UINT64_MAX;
     while (from < head) {
@@ -164,7 +183,8 @@ static int print_kept(const struct reader *reader, struct synk_client *client)
             break;
         from = next;
     }
-    return EXIT_DONE;
+    /* Those of a unit that was removed are found. */
+    return reader->unit && !reader->printed ? check_unit(reader, client) : EXIT_DONE;
 }
 
 /* A type that there is not would be waited for in silence. */
@@ -179,8 +199,13 @@ static bool types_are_known(const struct text_list *types)
         while (at < count && strcmp(types->items[i], known[at]) != 0)
             at++;
         if (at == count) {
-            fail(EXIT_USAGE, "there is no type of events '%s': see 'synk events --help'",
-                 types->items[i]);
+            struct nearest nearest = nearest_of(bytes_str(types->items[i]));
+            for (at = 0; at < count; at++)
+                nearest_try(&nearest, bytes_str(known[at]));
+            fail(EXIT_USAGE, "there is no type of events '%s'%s%s%s: see 'synk events --help'",
+                 types->items[i], nearest.found.size ? " (did you mean '" : "",
+                 nearest.found.size ? (const char *)nearest.found.data : "",
+                 nearest.found.size ? "'?)" : "");
             return false;
         }
     }

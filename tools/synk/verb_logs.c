@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include "proto/check.h"
+#include "proto/limits.h"
+#include "proto/nearest.h"
 #include "tools/synk/output.h"
 #include "tools/synk/run_view.h"
 #include "tools/synk/verbs.h"
@@ -17,7 +19,17 @@ struct reader {
     const char *worker; /* NULL = all */
     int64_t attempt;    /* 0 = all */
     bool follows;
-    bool *is_mid_line; /* the last byte that was printed ended no line */
+    struct findings *findings;
+};
+
+/* What was seen on the way. */
+struct findings {
+    bool is_mid_line; /* the last byte that was printed ended no line */
+    size_t tasks;     /* those that were asked for */
+    int64_t attempts; /* the most that one of them has had */
+    bool has_attempt; /* one has had that which was asked for */
+    struct nearest nearest;
+    char like[LIMIT_ID_BYTES + 1]; /* the name nearest to the worker asked for; "" = none */
 };
 
 /* How far a reader is with the log of one task: attempt by attempt, in order. */
@@ -33,7 +45,7 @@ static void print_piece(const struct reader *reader, const struct place *place,
     if (!reader->cli->json) {
         fwrite(data.data ? data.data : "", 1, data.size, stdout);
         if (data.size)
-            *reader->is_mid_line = ((const char *)data.data)[data.size - 1] != '\n';
+            reader->findings->is_mid_line = ((const char *)data.data)[data.size - 1] != '\n';
         fflush(stdout);
         return;
     }
@@ -63,9 +75,9 @@ static void print_piece(const struct reader *reader, const struct place *place,
 /* Before a header: output that lacks its last newline gets one. */
 static void end_line(const struct reader *reader)
 {
-    if (*reader->is_mid_line)
+    if (reader->findings->is_mid_line)
         putchar('\n');
-    *reader->is_mid_line = false;
+    reader->findings->is_mid_line = false;
 }
 
 /* What the place's attempt has written since. */
@@ -151,9 +163,30 @@ static int read_task(const struct reader *reader, const struct synk_value *task,
     return code;
 }
 
-/* Those tasks of a page that are asked for; *ret_found counts them. */
-static int read_page(const struct reader *reader, const struct synk_value *page, int64_t from,
-                     size_t *ret_found)
+/* Whether it has had the attempt that is asked for, or may have it yet. */
+static bool has_attempt(const struct reader *reader, const struct synk_value *task)
+{
+    struct findings *findings = reader->findings;
+    int64_t attempts = synk_value_int(synk_value_get(task, "attempts"), 0);
+    findings->attempts = attempts > findings->attempts ? attempts : findings->attempts;
+    bool is_there = reader->attempt <= attempts || (reader->follows && !is_final(task));
+    findings->has_attempt = findings->has_attempt || is_there;
+    return is_there;
+}
+
+/* Keeps the name, if none was nearer to what was asked for: the page goes. */
+static void try_name(const struct reader *reader, struct synk_bytes worker)
+{
+    struct findings *findings = reader->findings;
+    unsigned before = findings->nearest.distance;
+    nearest_try(&findings->nearest, worker);
+    if (findings->nearest.distance < before)
+        snprintf(findings->like, sizeof(findings->like), "%.*s", (int)worker.size,
+                 (const char *)worker.data);
+}
+
+/* Those tasks of a page that are asked for. */
+static int read_page(const struct reader *reader, const struct synk_value *page, int64_t from)
 {
     const struct synk_value *tasks = synk_value_get(page, "tasks");
     bool is_only = synk_value_int(synk_value_get(page, "taskCount"), 0) == 1 || reader->worker;
@@ -161,9 +194,13 @@ static int read_page(const struct reader *reader, const struct synk_value *page,
     for (size_t i = 0; i < synk_value_count(tasks) && !code; i++) {
         const struct synk_value *task = synk_value_at(tasks, i);
         struct synk_bytes worker = text_of(task, "worker");
-        if (reader->worker && !text_is(worker, reader->worker))
+        if (reader->worker && !text_is(worker, reader->worker)) {
+            try_name(reader, worker);
             continue;
-        ++*ret_found;
+        }
+        reader->findings->tasks++;
+        if (!has_attempt(reader, task))
+            continue;
         /* An attempt that failed before it was sent, by a template say, has no host and no log. */
         bool is_begun = synk_value_int(synk_value_get(task, "attempts"), 0) > 0 &&
                         (text_of(task, "host").size || !is_final(task));
@@ -182,12 +219,28 @@ static int read_page(const struct reader *reader, const struct synk_value *page,
     return code;
 }
 
+/* What there was not, of what was asked for. */
+static int check_found(const struct reader *reader)
+{
+    const struct findings *findings = reader->findings;
+    if (reader->worker && !findings->tasks)
+        return fail(EXIT_REFUSED, "%s has no worker '%s'%s%s%s", reader->run, reader->worker,
+                    findings->like[0] ? " (did you mean '" : "", findings->like,
+                    findings->like[0] ? "'?)" : "");
+    if (!reader->attempt || findings->has_attempt)
+        return EXIT_DONE;
+    if (!findings->attempts)
+        return fail(EXIT_REFUSED, "there is no log: it has not started");
+    return fail(EXIT_REFUSED, "there is no attempt %lld of %s%s%s: the last is %lld",
+                (long long)reader->attempt, reader->run, reader->worker ? " " : "",
+                reader->worker ? reader->worker : "", (long long)findings->attempts);
+}
+
 /* The logs of every task that was tried, each behind its name where there are several. */
 static int read_run(const struct reader *reader)
 {
     int64_t from = 0;
     int code = EXIT_DONE;
-    size_t found = 0;
     while (from >= 0 && !code) {
         struct synk_document *page = NULL;
         if ((code = run_view_fetch(reader->client, reader->run, false, from, 0, &page)))
@@ -195,23 +248,21 @@ static int read_run(const struct reader *reader)
         const struct synk_value *root = synk_document_root(page);
         bool is_run = synk_value_get(root, "tasks") != NULL;
         if (is_run)
-            code = read_page(reader, root, from, &found);
+            code = read_page(reader, root, from);
         from = synk_value_int(synk_value_get(root, "next"), -1);
         synk_document_free(page);
         if (!is_run)
             return fail(EXIT_REFUSED, "'%s' is a unit, not a run: runs are UNIT#N", reader->run);
-        if (reader->worker && found)
-            return code;
+        if (reader->worker && reader->findings->tasks)
+            break;
     }
-    if (!code && reader->worker)
-        return fail(EXIT_REFUSED, "%s has no worker '%s'", reader->run, reader->worker);
-    return code;
+    return code ? code : check_found(reader);
 }
 
 static int run(struct cli *cli, int argc, char **argv)
 {
-    bool is_mid_line = false;
-    struct reader reader = {.cli = cli, .is_mid_line = &is_mid_line};
+    struct findings findings = {0};
+    struct reader reader = {.cli = cli, .findings = &findings};
     const struct option options[] = {
         {"follow", OPTION_FLAG, &reader.follows},
         {"attempt", OPTION_NUMBER, &reader.attempt},
@@ -222,6 +273,7 @@ static int run(struct cli *cli, int argc, char **argv)
         return EXIT_USAGE;
     reader.run = argv[0];
     reader.worker = count > 1 ? argv[1] : NULL;
+    findings.nearest = nearest_of(bytes_str(reader.worker ? reader.worker : ""));
     int code = cli_open(cli, &reader.client);
     if (!code)
         code = read_run(&reader);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/nearest.h"
 #include "proto/value.h"
 #include "tools/synk/hosts.h"
 #include "tools/synk/output.h"
@@ -258,7 +259,7 @@ static int list(const struct cli *cli, const struct kind *kind, const struct que
 }
 
 /* A status that there is not would list nothing, which looks like an answer. */
-static bool is_status(const char *what, const char *status)
+static int check_status(const char *what, const char *status)
 {
     static const char *const units[] = {"idle", "running", "error", "completed", "paused", NULL};
     static const char *const runs[] = {"queued",    "running", "succeeded", "failed",
@@ -266,10 +267,18 @@ static bool is_status(const char *what, const char *status)
     const char *const *known = strcmp(what, "units") == 0  ? units
                                : strcmp(what, "runs") == 0 ? runs
                                                            : NULL;
-    for (; known && *known; known++)
+    struct nearest nearest = nearest_of(bytes_str(status));
+    for (; known && *known; known++) {
         if (strcmp(*known, status) == 0)
-            return true;
-    return !known;
+            return EXIT_DONE;
+        nearest_try(&nearest, bytes_str(*known));
+    }
+    if (!known)
+        return EXIT_DONE;
+    return fail(EXIT_USAGE, "'%s' is not a status of %s%s%s%s: see 'synk ls --help'", status, what,
+                nearest.found.size ? " (did you mean '" : "",
+                nearest.found.size ? (const char *)nearest.found.data : "",
+                nearest.found.size ? "'?)" : "");
 }
 
 static int run(struct cli *cli, int argc, char **argv)
@@ -290,9 +299,8 @@ static int run(struct cli *cli, int argc, char **argv)
                     "--since takes 2h, 2026-01-31, 2026-01-31T12:00 or milliseconds, not '%s'",
                     since);
     const char *what = count ? argv[0] : "units";
-    if (query.status && !is_status(what, query.status))
-        return fail(EXIT_USAGE, "'%s' is not a status of %s: see 'synk ls --help'", query.status,
-                    what);
+    if (query.status && check_status(what, query.status))
+        return EXIT_USAGE;
     if (strcmp(what, "workers") == 0 && !query.unit)
         return fail(EXIT_USAGE, "the workers of which process? --unit names it");
     /* Runs can be very many: the latest are asked for. */

@@ -152,7 +152,7 @@ static int check_function(const struct words *words, const char *function)
     if (function && !strchr(function, '.') && !text_is(bytes_str(function), "exec"))
         return fail(EXIT_USAGE,
                     "'%s' is not a function: functions are PLUGIN.FUNCTION, such as sim.noop, or "
-                    "exec ('synk ls hosts --json' lists them)",
+                    "exec ('synk ls hosts --json' lists them); a command goes behind --",
                     function);
     if (words->each_line && (words->count >= 0 || words->params))
         return fail(EXIT_USAGE, "--each-line gives the number of tasks and their params");
@@ -414,6 +414,23 @@ static const struct action *find_action(const char *name)
     return NULL;
 }
 
+/* Too few or too many: a command without its -- looks like too many. */
+static int fail_count(const struct words *words, const struct action *action, char **argv,
+                      int count)
+{
+    bool is_add = strcmp(action->name, "add") == 0;
+    if (count < action->min)
+        return fail(EXIT_USAGE, "'pool %s' needs %s: see 'synk pool --help'", action->name,
+                    is_add                                ? "a NAME"
+                    : strcmp(action->name, "resize") == 0 ? "a number of slots"
+                                                          : "a RUN");
+    if ((is_add || strcmp(action->name, "submit") == 0) && !words->command_count)
+        return fail(EXIT_USAGE, "a command goes behind --: synk pool %s%s%s -- %s …", action->name,
+                    is_add ? " " : "", is_add ? argv[0] : "", argv[is_add]);
+    return fail(EXIT_USAGE, "'pool %s' takes no argument '%s': see 'synk pool --help'",
+                action->name, argv[action->max]);
+}
+
 static int act(const struct cli *cli, struct words *words, char **argv, int count)
 {
     const struct action *action = find_action(argv[0]);
@@ -422,8 +439,7 @@ static int act(const struct cli *cli, struct words *words, char **argv, int coun
     argv++;
     count--;
     if (count < action->min || count > action->max)
-        return fail(EXIT_USAGE, "'pool %s' takes other arguments: see 'synk pool --help'",
-                    action->name);
+        return fail_count(words, action, argv, count);
     if (strcmp(action->name, "submit") == 0)
         return submit_words(cli, words, count ? argv[0] : NULL);
     if (strcmp(action->name, "add") == 0) {
@@ -506,7 +522,8 @@ const struct verb verb_pool = {
         "                    is the task's params, and takes the place of {} in the command\n"
         "  --json-lines      the lines are JSON values\n"
         "  --count N         so many tasks (1)\n"
-        "  --payload JSON    their payload; --params JSON their params\n"
+        "  --payload JSON    their payload; --params JSON their params; @FILE reads either from a\n"
+        "                    file, - from standard input\n"
         "  --name NAME       as add does it; --paused held back until it is resumed\n"
         "  --priority N      higher first (0); --delay T starts so much later, such as 10m\n"
         "  --uses LIMIT=N    of a named limit; --slots N of a host; --requires TAG of it\n"

@@ -146,15 +146,19 @@ static int run_wait(struct cli *cli, int argc, char **argv)
 {
     struct synk_client *client = NULL;
     struct synk_document *page = NULL;
+    uint64_t head = 0;
     if (args_parse(cli, argc, argv, NULL, 1, 1) < 0)
         return EXIT_USAGE;
     int code = cli_open(cli, &client);
+    /* From before the tasks are asked for: none ends unseen in between. */
+    if (!code && !cli->json)
+        code = watch_head(client, &head);
     /* Events know a run by its number: UNIT#last is resolved first. */
     if (!code)
         code = run_view_fetch(client, argv[0], false, 0, 1, &page);
     char *run = synk_value_string_dup(synk_value_get(synk_document_root(page), "run"));
     if (!code)
-        code = run ? watch_show(cli, client, run, UINT64_MAX)
+        code = run ? watch_show(cli, client, run, head)
                    : fail(EXIT_REFUSED, "'%s' is a unit, not a run: runs are UNIT#N", argv[0]);
     free(run);
     synk_document_free(page);
@@ -169,7 +173,8 @@ const struct verb verb_run = {
     .help =
         "  ID              a process, a worker, or PROCESS/WORKER\n"
         "  --params JSON   the run's params: what its tasks find under `params`, beside the\n"
-        "                  `payload` of their definition; --payload JSON is the same\n"
+        "                  `payload` of their definition; @FILE reads them from a file, - from\n"
+        "                  standard input. --payload JSON is the same\n"
         "  --delay TIME    it starts so much later (10m); until then `synk explain` tells when, "
         "and\n"
         "                  `synk cancel` takes it back\n"

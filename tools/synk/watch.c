@@ -15,8 +15,9 @@
 #include "tools/synk/run_view.h"
 
 enum {
-    /* Runs of more tasks print only what failed. */
+    /* Runs of more tasks print only what failed, and of that only the first. */
     LINES_TASKS = 50,
+    LINES_FAILED = 10,
     PROGRESS_MS = 100,
     /* Without any of its tasks running, after which one asks why. */
     STUCK_MS = 2000,
@@ -28,7 +29,7 @@ enum {
 struct started {
     struct synk_bytes worker;
     int64_t at;
-    bool is_running;
+    bool is_running, is_done;
 };
 
 struct ending;
@@ -38,7 +39,7 @@ struct watch {
     struct started *started;
     size_t capacity, count;
     struct arena names;
-    int64_t task_count, done, failed, running;
+    int64_t task_count, done, failed, running, untold;
     bool has_progress;
     int64_t progress_ms;
     struct ending *ending;
@@ -176,12 +177,48 @@ static void finish_task(struct watch *watch, const struct synk_value *event, siz
         duration_ms = at - task->at;
     watch->running -= task->is_running;
     task->is_running = false;
-    watch->done++;
-    watch->failed += endings[ending].is_failure;
+    if (!task->is_done) {
+        watch->done++;
+        watch->failed += endings[ending].is_failure;
+    }
+    task->is_done = true;
     if (watch->options->is_quiet)
         return;
-    if (watch->task_count <= LINES_TASKS || endings[ending].is_failure)
+    if (watch->task_count <= LINES_TASKS ||
+        (endings[ending].is_failure && watch->failed <= LINES_FAILED))
         print_line(watch, endings[ending].state, event, duration_ms);
+    else
+        watch->untold += endings[ending].is_failure;
+}
+
+/* How many failures had no line of their own. */
+static void tell_untold(struct watch *watch)
+{
+    wipe_progress(watch);
+    if (watch->untold)
+        printf("and %lld more that did not succeed\n", (long long)watch->untold);
+}
+
+/* Tasks as they are before the first event: those that run already have their start from here. */
+static void see_tasks(struct watch *watch, const struct synk_value *page)
+{
+    static const char *const failures[] = {"failed", "timed-out", "quarantined", "cancelled"};
+    static const char *const successes[] = {"succeeded", "skipped"};
+    const struct synk_value *tasks = synk_value_get(page, "tasks");
+    for (size_t i = 0; i < synk_value_count(tasks); i++) {
+        const struct synk_value *one = synk_value_at(tasks, i);
+        struct started *task = started_of(watch, text_of(one, "worker"));
+        struct synk_bytes state = text_of(one, "state");
+        bool has_failed = false;
+        for (size_t s = 0; s < sizeof(failures) / sizeof(failures[0]); s++)
+            has_failed = has_failed || text_is(state, failures[s]);
+        task->at = synk_value_int(synk_value_get(one, "startedAt"), 0);
+        task->is_running = text_is(state, "running");
+        task->is_done = has_failed || text_is(state, successes[0]) || text_is(state, successes[1]);
+        watch->running += task->is_running;
+        watch->done += task->is_done;
+        watch->failed += has_failed;
+    }
 }
 
 static void see_task(struct watch *watch, const struct synk_value *event)
@@ -396,8 +433,10 @@ static void drain(struct synk_client *client, const struct synk_subscription *su
 static int count_tasks(struct watch *watch, struct synk_client *client)
 {
     struct synk_document *page = NULL;
-    int code = run_view_fetch(client, watch->options->run, false, 0, 1, &page);
+    int code = run_view_fetch(client, watch->options->run, false, 0, LINES_TASKS, &page);
     watch->task_count = synk_value_int(synk_value_get(synk_document_root(page), "taskCount"), 0);
+    if (watch->task_count <= LINES_TASKS)
+        see_tasks(watch, synk_document_root(page));
     synk_document_free(page);
     return code;
 }
@@ -446,7 +485,7 @@ int watch_run(struct synk_client *client, const struct watch_options *options,
         code = loop(&watch, client);
     if (!code && subscription)
         drain(client, subscription);
-    wipe_progress(&watch);
+    tell_untold(&watch);
     synk_unsubscribe(subscription);
     if (!code) {
         *ret_ended = watch.ending->reply;
