@@ -214,11 +214,13 @@ enum synk_status check_value(struct synk_bytes bytes, const struct check_limits 
     return SYNK_OK;
 }
 
-size_t check_sequence(struct synk_bytes bytes, size_t *ret_objects)
+/* As check_sequence; also where the last whole value is. */
+static size_t walk(struct synk_bytes bytes, size_t *ret_objects, struct synk_bytes *ret_last)
 {
-    const uint8_t *at = bytes.data, *end = at + bytes.size;
+    const uint8_t *at = bytes.data, *end = at + bytes.size, *start = at;
     size_t count = 0, objects = 0, seen = 0;
     uint64_t left = 0; /* objects still to come of the value under way */
+    *ret_last = bytes_of(at, 0);
     while (bytes.size && at != end) {
         struct head head;
         left = left ? left - 1 : 0;
@@ -234,9 +236,27 @@ size_t check_sequence(struct synk_bytes bytes, size_t *ret_objects)
         if (left == 0) {
             count++;
             objects = seen;
+            *ret_last = bytes_of(start, (size_t)(at - start));
+            start = at;
         }
     }
+    *ret_objects = objects;
+    return count;
+}
+
+size_t check_sequence(struct synk_bytes bytes, size_t *ret_objects)
+{
+    struct synk_bytes last;
+    size_t objects, count = walk(bytes, &objects, &last);
     if (ret_objects)
         *ret_objects = objects;
     return count;
+}
+
+struct synk_bytes check_last(struct synk_bytes bytes)
+{
+    struct synk_bytes last;
+    size_t objects;
+    walk(bytes, &objects, &last);
+    return last;
 }

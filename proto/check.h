@@ -31,6 +31,9 @@ enum synk_status check_value(struct synk_bytes bytes, const struct check_limits 
  * Linear. */
 size_t check_sequence(struct synk_bytes bytes, size_t *ret_objects);
 
+/* The last of those values, within `bytes`; size 0 where there is none. Linear. */
+struct synk_bytes check_last(struct synk_bytes bytes);
+
 /* Whether the bytes are well-formed UTF-8. */
 bool check_utf8(struct synk_bytes text);
 /* How many bytes at the start are well-formed UTF-8. */

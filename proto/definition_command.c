@@ -11,6 +11,10 @@
 #include "proto/definition_internal.h"
 #include "proto/pack.h"
 
+enum {
+    PAYLOAD_PATH_BYTES = 200, /* of a path in an error, cut where it is longer */
+};
+
 /* The fields of a command, wherever they stand. */
 enum part { PART_COMMAND, PART_CWD, PART_ENV, PART_ENV_FILE, PART_STDIN, PART_OUTPUT, PARTS };
 static const enum field_id part_fields[PARTS] = {
@@ -267,6 +271,36 @@ static enum synk_status encode_exec_payload(struct validation *v, const struct n
     return encode_command(v, nodes, worker);
 }
 
+/* A function's payload goes to it as it stands, so a template in it would never be expanded.
+ * Recursion ends at the depth of a value that was encoded. */
+static enum synk_status refuse_templates(struct validation *v, const struct node *node,
+                                         const char *path)
+{
+    enum synk_status status = SYNK_OK;
+    if (node->kind == NODE_STRING && has_template(node->text))
+        return definition_fail(v, node, SYNK_INVALID,
+                               "'%s': ${{ }} is evaluated for commands only: a function reads its "
+                               "params and inputs itself (synk_task_params, synk_task_inputs)",
+                               path);
+    if (node->kind != NODE_MAP && node->kind != NODE_ARRAY)
+        return SYNK_OK;
+    for (uint32_t i = 0; i < node->count && !status; i++) {
+        char inner[PAYLOAD_PATH_BYTES];
+        if (node->kind == NODE_MAP) {
+            struct synk_bytes key = node->keys[i].text;
+            snprintf(inner, sizeof(inner), "%s.%.*s", path,
+                     (int)(key.size < sizeof(inner) ? key.size : sizeof(inner)),
+                     key.size ? (const char *)key.data : "");
+            status = refuse_templates(v, &node->keys[i], path);
+        } else {
+            snprintf(inner, sizeof(inner), "%s[%u]", path, i);
+        }
+        if (!status)
+            status = refuse_templates(v, &node->items[i], inner);
+    }
+    return status;
+}
+
 static enum synk_status encode_payload(struct validation *v, const struct node *payload,
                                        struct worker_def *worker)
 {
@@ -276,6 +310,9 @@ static enum synk_status encode_payload(struct validation *v, const struct node *
     buf_clear(&v->encoded);
     if (definition_node_encode(payload, &v->encoded, &inner))
         return definition_fail_inner(v, payload, &inner, "'payload'");
+    enum synk_status status = refuse_templates(v, payload, "payload");
+    if (status)
+        return status;
     worker->payload = arena_copy(&v->definition->arena, buf_bytes(&v->encoded));
     return SYNK_OK;
 }

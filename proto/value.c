@@ -354,6 +354,8 @@ struct synk_builder {
      * check of the whole value, so its place need not be known. */
     size_t open[LIMIT_VALUE_DEPTH];
     size_t depth;
+    /* Where in `buf` the first key is behind which a map was ended; 0 bytes: there is none. */
+    size_t lone_key_at, lone_key_bytes;
 };
 
 enum {
@@ -379,6 +381,7 @@ void synk_builder_clear(struct synk_builder *builder)
 {
     buf_clear(&builder->buf);
     builder->depth = 0;
+    builder->lone_key_bytes = 0;
 }
 
 static void begin(struct synk_builder *builder, uint8_t tag)
@@ -408,9 +411,15 @@ void synk_builder_end(struct synk_builder *builder)
             *body = head + OPEN_HEAD_BYTES;
     size_t left = builder->buf.size - (size_t)(body - builder->buf.data);
     size_t count = check_sequence(bytes_of(body, left), NULL);
-    /* A key without its value counts as an entry, which is then found to be missing. */
-    if (head[0] == TAG_MAP32)
+    if (head[0] == TAG_MAP32) {
+        if (count % 2 && !builder->lone_key_bytes) {
+            struct synk_bytes key = check_last(bytes_of(body, left));
+            builder->lone_key_at = (size_t)((const uint8_t *)key.data - builder->buf.data);
+            builder->lone_key_bytes = key.size;
+        }
+        /* A key without its value counts as an entry, which is then found to be missing. */
         count = (count + 1) / 2;
+    }
     for (int i = 0; i < 4; i++)
         head[1 + i] = (uint8_t)(count >> (24 - 8 * i));
 }
@@ -468,4 +477,39 @@ void synk_builder_encoded(struct synk_builder *builder, struct synk_bytes value)
 struct synk_bytes synk_builder_bytes(const struct synk_builder *builder)
 {
     return buf_bytes(&builder->buf);
+}
+
+static enum synk_status fail_lone_key(const struct synk_builder *builder, struct synk_error *error)
+{
+    struct synk_bytes encoded =
+        bytes_of(builder->buf.data + builder->lone_key_at, builder->lone_key_bytes);
+    struct synk_document *document = NULL;
+    struct synk_bytes key = {0};
+    enum { SHOWN_BYTES = 64 };
+    if (value_decode(encoded, &check_message_limits, &document, NULL) == SYNK_OK &&
+        synk_value_kind(synk_document_root(document)) == SYNK_STRING)
+        key = synk_value_bytes(synk_document_root(document));
+    enum synk_status status =
+        key.size ? status_fail(error, SYNK_INVALID, "key '%.*s%s' has no value",
+                               (int)(key.size < SHOWN_BYTES ? key.size : SHOWN_BYTES),
+                               (const char *)key.data, key.size > SHOWN_BYTES ? "…" : "")
+                 : status_fail(error, SYNK_INVALID,
+                               "a map was ended behind a key: a value is missing in it");
+    synk_document_free(document);
+    return status;
+}
+
+enum synk_status value_check_built(const struct synk_builder *builder,
+                                   const struct check_limits *limits, struct synk_error *error)
+{
+    if (builder->depth && builder->depth <= LIMIT_VALUE_DEPTH)
+        return status_fail(error, SYNK_INVALID, "%s was begun and not ended",
+                           builder->buf.data[builder->open[builder->depth - 1]] == TAG_MAP32
+                               ? "a map"
+                               : "an array");
+    if (builder->depth)
+        return status_fail(error, SYNK_INVALID, "a container was begun and not ended");
+    if (builder->lone_key_bytes)
+        return fail_lone_key(builder, error);
+    return check_value(buf_bytes(&builder->buf), limits, error);
 }

@@ -23,6 +23,10 @@ bool value_get_string(const struct synk_value *map, const char *key, size_t max,
                       struct synk_bytes *ret_text);
 /* Binary (opaque encoded value) under `key`, or empty bytes. */
 struct synk_bytes value_get_opaque(const struct synk_value *map, const char *key);
+/* Checks that a builder holds one whole value, as check_value; before that it tells what its user
+ * left undone: a container begun and not ended, a key without a value. Linear. */
+enum synk_status value_check_built(const struct synk_builder *builder,
+                                   const struct check_limits *limits, struct synk_error *error);
 /* Encodes a decoded value again. */
 void value_encode(const struct synk_value *value, struct buf *out);
 /* Deep equality of two encoded values, entry order of maps significant. */

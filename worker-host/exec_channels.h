@@ -32,7 +32,7 @@ enum synk_status exec_channels_set_input(struct exec_channels *channels, struct 
 struct exec_command {
     char *const *argv, *const *environment; /* NULL-ended */
     const char *const *programs;            /* paths to try in turn, NULL-ended */
-    const char *cwd;                        /* NULL = the runner's */
+    const char *cwd;                        /* NULL = "/", the runner's */
     bool reads_input;                       /* standard input is the task's JSON, else /dev/null */
 };
 /*

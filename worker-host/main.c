@@ -192,8 +192,18 @@ static void find_directory(struct daemon_options *options)
     static char path[DIRECTORY_PATH_BYTES];
     struct directory directory;
     struct synk_error error;
-    if (options->dir && options->dir[0])
+    if (options->dir && options->dir[0] == '/')
         return;
+    if (options->dir && options->dir[0]) { /* runners use it too, and work elsewhere */
+        char here[DIRECTORY_PATH_BYTES];
+        if (!getcwd(here, sizeof(here)))
+            fail_usage("the directory that this was started in is gone: give an absolute --dir");
+        int size = snprintf(path, sizeof(path), "%s/%s", here, options->dir);
+        if (size >= (int)sizeof(path))
+            fail_usage("--dir is too long");
+        options->dir = path;
+        return;
+    }
     if (directory_resolve(NULL, &directory, &error))
         fail_usage(error.text);
     directory_host(&directory, options->name, path);

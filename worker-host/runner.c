@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "proto/check.h"
+#include "proto/value.h"
 #include "worker-host/logs.h"
 #include "worker-host/task.h"
 
@@ -83,6 +83,14 @@ static void keep_output(struct synk_task *task)
         abort(); /* it would be the next task's */
 }
 
+/* Each task begins in "/": what a relative path means depends neither on how the host was started
+ * nor on where the function before it went. */
+static void go_to_root(void)
+{
+    if (chdir("/"))
+        abort();
+}
+
 /* Calls a plugin's function with an account of what it used. */
 static int call(const struct function *function, struct synk_task *task)
 {
@@ -95,6 +103,7 @@ static int call(const struct function *function, struct synk_task *task)
     task->system_us = (after.ru_stime.tv_sec - before.ru_stime.tv_sec) * 1000000 +
                       after.ru_stime.tv_usec - before.ru_stime.tv_usec;
     task->max_rss_kib = after.ru_maxrss;
+    go_to_root();
     keep_output(task);
     return outcome;
 }
@@ -124,7 +133,8 @@ static struct synk_bytes checked_result(struct synk_task *task, int *outcome)
     else if (!*outcome && result.size > LIMIT_VALUE_BYTES)
         *outcome = synk_task_fail(task, "the result has %zu bytes; the limit is %d", result.size,
                                   LIMIT_VALUE_BYTES);
-    else if (!*outcome && result.size && check_value(result, &check_message_limits, &error))
+    else if (!*outcome && result.size &&
+             value_check_built(task->result, &check_message_limits, &error))
         *outcome = synk_task_fail(task, "the result is not one whole value: %s", error.text);
     if (*outcome && !task->error.size)
         synk_task_fail(task, "the function returned %d", *outcome);
@@ -233,6 +243,7 @@ int runner_main(int argc, char **argv)
     runner.reader = (struct task_reader){.page = runner.page, .data = runner.rings};
     task_init(&task, &runner);
     load_plugins(&runner, argc - 2, argv + 2);
+    go_to_root(); /* not before: a plugin's path may be relative to the host's directory */
     fflush(NULL);
     struct report_head ready = {.size = sizeof(ready), .kind = FRAME_READY, .exit_status = -1};
     runner_report(&runner, (struct synk_bytes[]){bytes_of(&ready, sizeof(ready))}, 1, true);

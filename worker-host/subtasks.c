@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "proto/check.h"
+#include "proto/value.h"
 #include "proto/pack.h"
 #include "worker-host/task.h"
 
@@ -180,7 +180,7 @@ static bool keep_result(struct state *state, const char *id)
     struct synk_error error;
     if (!value.size)
         return true;
-    if (check_value(value, &shape, &error)) {
+    if (value_check_built(state->result, &shape, &error)) {
         synk_task_fail(state->task, "its result cannot be kept: %s", error.text);
         return false;
     }

@@ -147,6 +147,37 @@ class Values(Sdk):
             self.assertIn(found, task["result"] or task["error"])
 
 
+class Surroundings(Sdk):
+    def test_a_function_works_in_the_root_directory_whatever_another_did(self):
+        self.write("w.json", json.dumps({"processes": [{"id": "p", "workers": [
+            {"id": "first", "run": "sdk.where"}, {"id": "second", "run": "sdk.where"}]}]}))
+        tasks = self.synk("run", "--local", self.path("w.json"), "--plugin-dir", PLUGINS, "--slots", "1",
+                          "--json").json()["tasks"]
+        self.assertEqual([task["result"] for task in tasks], ["/", "/"])
+
+
+    def test_a_hosts_relative_directory_is_where_the_host_was_started(self):
+        self.up(slots=0)
+        self.spawn("synk-worker-host", "--connect", f"ipc://{self.dir}/host.sock", "--name", "mine",
+                   "--dir", "mine", "--plugin-dir", os.path.relpath(PLUGINS, self.root))
+        self.write("w.json", json.dumps({"workers": [
+            {"id": "w", "run": "sdk.items", "payload": {"items": [{"id": "a"}]}}]}))
+        self.synk("apply", self.path("w.json"))
+        self.synk("run", "w", "--wait")
+        self.assertIn("1/1 a ok", self.synk("logs", "w#1").out)
+        self.assertIn("host.lock", os.listdir(self.path("mine")))
+
+
+class Undone(Sdk):
+    def test_a_result_that_was_not_ended_is_told_as_such(self):
+        for run, payload, text in (
+                ("sdk.undone", None, "the result is not one whole value: a map was begun and not ended"),
+                ("sdk.undone", "who", "the result is not one whole value: key 'who' has no value"),
+                ("sdk.tasks_undone", None, "its result cannot be kept: an array was begun and not ended")):
+            with self.subTest(text):
+                self.assertIn(text, self.local(run, payload, status=1)[0]["error"])
+
+
 class Waiting(Sdk):
     def test_a_cancel_ends_a_wait_and_the_next_task_waits_again(self):
         self.serve({"id": "long", "run": "sdk.wait", "timeoutMs": 0, "payload": {"ms": 3600000}},

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <synk/worker.h>
+#include <unistd.h>
 
 /* Each of payload.items: {id, fails?: tries that fail, holdMs?}. */
 static int item(struct synk_task *task, const struct synk_subtask_try *now)
@@ -116,4 +117,42 @@ static int wait_ms(struct synk_task *task)
     return 0;
 }
 
-SYNK_PLUGIN("sdk", {"items", items}, {"tasks", tasks}, {"look", look}, {"wait", wait_ms})
+/* Where it works; then it goes elsewhere. */
+static int where(struct synk_task *task)
+{
+    char directory[4096];
+    if (!getcwd(directory, sizeof(directory)))
+        return synk_task_fail(task, "there is no directory");
+    synk_builder_string(synk_task_result(task), directory);
+    return chdir("/tmp");
+}
+
+/* A result that is not ended; with payload `key`, a key without a value. */
+static int undone(struct synk_task *task)
+{
+    struct synk_builder *result = synk_task_result(task);
+    const char *key = synk_task_string(task, synk_task_payload(task), NULL);
+    synk_builder_begin_map(result);
+    synk_builder_string(result, key ? key : "n");
+    if (key)
+        synk_builder_end(result);
+    else
+        synk_builder_int(result, 1);
+    return 0;
+}
+
+static int try_undone(struct synk_task *task, const struct synk_subtask_try *now)
+{
+    (void)task;
+    synk_builder_begin_array(now->result);
+    return 0;
+}
+
+static int tasks_undone(struct synk_task *task)
+{
+    const struct synk_subtasks list = {.count = 1, .run = try_undone};
+    return synk_run_tasks(task, &list, synk_task_result(task), NULL);
+}
+
+SYNK_PLUGIN("sdk", {"items", items}, {"tasks", tasks}, {"look", look}, {"wait", wait_ms},
+            {"where", where}, {"undone", undone}, {"tasks_undone", tasks_undone})

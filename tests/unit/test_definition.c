@@ -160,6 +160,16 @@ static const struct {
      "the list form, or $SYNK_INPUT"},
     {"workers:\n- {id: w, command: ls, payload: {a: 1}}\n", SYNK_INVALID,
      "nightly.yaml:2: worker 'w': 'payload' is for functions; a command has 'env' and arguments"},
+    {"workers:\n- id: w\n  run: x.y\n  payload:\n    n: 1\n    who: [{a: '${{ params.x }}'}]\n",
+     SYNK_INVALID,
+     "nightly.yaml:6: worker 'w': 'payload.who[0].a': ${{ }} is evaluated for commands only: a "
+     "function reads its params and inputs itself (synk_task_params, synk_task_inputs)"},
+    {"workers:\n- {id: w, run: x.y, payload: {'${{ attempt }}': 1}}\n", SYNK_INVALID,
+     "nightly.yaml:2: worker 'w': 'payload': ${{ }} is evaluated for commands only: a function "
+     "reads its params and inputs itself (synk_task_params, synk_task_inputs)"},
+    {"workers:\n- {id: w, run: x.y, payload: 'n ${{ params.n }}'}\n", SYNK_INVALID,
+     "nightly.yaml:2: worker 'w': 'payload': ${{ }} is evaluated for commands only: a function "
+     "reads its params and inputs itself (synk_task_params, synk_task_inputs)"},
     {"workers:\n- {id: w, run: x.y, env: {a: 1}}\n", SYNK_INVALID,
      "nightly.yaml:2: worker 'w': 'env' is for commands only"},
     {"workers:\n- {id: w, run: exec, payload: {comand: ls}}\n", SYNK_INVALID,

@@ -289,6 +289,53 @@ static void test_containers_count_for_themselves(void)
     synk_builder_free(builder);
 }
 
+/* What a builder of these steps is told: { [ begin, } ends, k and l are strings, others are ints. */
+static const struct {
+    const char *steps, *text;
+} unfinished[] = {
+    {"{k1", "a map was begun and not ended"},
+    {"[1", "an array was begun and not ended"},
+    {"{k[1", "an array was begun and not ended"},
+    {"{k[1}", "a map was begun and not ended"},
+    {"[[[[[[[[[[[[[[[[[[", "a container was begun and not ended"},
+    {"{k1l}", "key 'l' has no value"},
+    {"{k{l}}", "key 'l' has no value"},
+    {"{k1l{k}}", "key 'k' has no value"},
+    {"{kl1}", "a map was ended behind a key: a value is missing in it"},
+    {"11", "byte 1: bytes after the end of the value"},
+    {"{k1}", NULL},
+};
+
+static void test_what_was_left_undone_is_told(void)
+{
+    for (size_t i = 0; i < sizeof(unfinished) / sizeof(unfinished[0]); i++) {
+        struct synk_builder *builder = synk_builder_new();
+        for (const char *step = unfinished[i].steps; *step; step++) {
+            if (*step == '{')
+                synk_builder_begin_map(builder);
+            else if (*step == '[')
+                synk_builder_begin_array(builder);
+            else if (*step == '}')
+                synk_builder_end(builder);
+            else if (*step == '1')
+                synk_builder_int(builder, 1);
+            else
+                synk_builder_string_n(builder, step, 1);
+        }
+        struct synk_error error = {0};
+        enum synk_status status = value_check_built(builder, &check_message_limits, &error);
+        CU_ASSERT_EQUAL(status == SYNK_OK, unfinished[i].text == NULL);
+        if (unfinished[i].text && strcmp(error.text, unfinished[i].text) != 0) {
+            fprintf(stderr, "%s: %s\n", unfinished[i].steps, error.text);
+            CU_FAIL("another text");
+        }
+        synk_builder_clear(builder);
+        synk_builder_null(builder);
+        CU_ASSERT_EQUAL(value_check_built(builder, &check_message_limits, &error), SYNK_OK);
+        synk_builder_free(builder);
+    }
+}
+
 static void test_containers_that_do_not_add_up_are_no_value(void)
 {
     for (int which = 0; which < 3; which++) {
@@ -322,6 +369,7 @@ int main(int argc, char **argv)
         {"bad_bytes_make_no_document", test_bad_bytes_make_no_document},
         {"paths_reach_into_maps_and_arrays", test_paths_reach_into_maps_and_arrays},
         {"containers_count_for_themselves", test_containers_count_for_themselves},
+        {"what_was_left_undone_is_told", test_what_was_left_undone_is_told},
         {"containers_that_do_not_add_up_are_no_value",
          test_containers_that_do_not_add_up_are_no_value},
         {NULL, NULL},

@@ -89,7 +89,8 @@ SYNK_API void synk_builder_clear(struct synk_builder *builder);
 SYNK_API void synk_builder_map(struct synk_builder *builder, size_t entries);
 SYNK_API void synk_builder_array(struct synk_builder *builder, size_t elements);
 /* Containers whose number of elements need not be known before: whatever follows until the matching
- * end belongs to them. Up to 16 in one another. An end without a begin does nothing. */
+ * end belongs to them. Up to 16 in one another. An end without a begin does nothing; a begin
+ * without its end fails the attempt whose result it is, and says so. */
 SYNK_API void synk_builder_begin_map(struct synk_builder *builder);
 SYNK_API void synk_builder_begin_array(struct synk_builder *builder);
 SYNK_API void synk_builder_end(struct synk_builder *builder);

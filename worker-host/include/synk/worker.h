@@ -27,7 +27,8 @@
  * so static state lives from one to the next. Calls below may be made from the thread that runs the
  * function, and synk_task_cancelled, synk_task_sleep, synk_task_progress, synk_task_milestone and
  * synk_task_log from any thread of it. The function returns 0 for success; anything else fails the
- * attempt. docs/plugins.md is the guide.
+ * attempt. Its working directory is "/", whatever the task before it changed: a path in a payload
+ * is absolute, or relative to what plugin and definition agree on. docs/plugins.md is the guide.
  */
 #ifndef SYNK_WORKER_H
 #define SYNK_WORKER_H
