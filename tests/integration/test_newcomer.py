@@ -355,7 +355,7 @@ processes:
         self.synk("run", "p", "--wait")
         lines = self.synk("show", "p#1").out.splitlines()
         self.assertEqual([line for line in lines if not line.strip()], [], lines)
-        self.assertIn("    told ", lines)
+        self.assertIn("    told", lines)
 
     def on_terminal(self, *words):
         """What a terminal of 80 columns is given, without styles."""

@@ -11,10 +11,14 @@
     "  case $1 in\n"                                                                               \
     "    --unit) choices=$(_synk_ids) ;;\n"                                                        \
     "    --run) choices=$(_synk_runs) ;;\n"                                                        \
-    "    --dir|--plugin-dir|--local|--events|--state|--each-line) files=1 ;;\n"                    \
+    "    --dir|--plugin-dir) files=directories ;;\n"                                               \
+    "    --local|--events|--state|--each-line) files=1 ;;\n"                                       \
     "    --kind) choices=$'worker\\nprocess' ;;\n"                                                 \
-    "    --status) choices=$'idle\\nrunning\\nerror\\ncompleted\\npaused\\nqueued\\nsucceeded\\n'" \
-    "$'failed\\ncancelled\\nskipped' ;;\n"                                                         \
+    "    --status)\n"                                                                              \
+    "      choices=$'idle\\nrunning\\nerror\\ncompleted\\npaused'\n"                               \
+    "      [[ $first == runs ]] &&\n"                                                              \
+    "        choices=$'queued\\nrunning\\nsucceeded\\nfailed\\ncancelled\\nskipped'\n"             \
+    "      : ;;\n"                                                                                 \
     "    --type) choices=$'start\\ncomplete\\nerror\\nmilestone\\nupdated\\nrun\\nskip\\nretry\\n" \
     "cancel\\nhost\\nstale' ;;\n"                                                                  \
     "  esac\n"                                                                                     \
@@ -31,15 +35,30 @@
     "  command synk \"${directory[@]}\" ls workers --unit \"${1%#*}\" --json 2>/dev/null |\n"      \
     "    sed -n 's/^{\"worker\":\"\\([^\"\\\\]*\\)\".*/\\1/p'\n"                                   \
     "}\n"                                                                                          \
+    "_synk_fields=$'status=\\nname=\\ndescription=\\nenabled=\\nmeta=\\nonStart=\\n'\n"            \
+    "_synk_fields+=$'onComplete=\\nonError=\\nrunOnInterval=\\nintervalMs=\\nmaxRuns=\\n'\n"       \
+    "_synk_fields+=$'cron=\\ntimeZone=\\ncatchUp=\\noverlap=\\nrunOnStart=\\n'\n"                  \
+    "_synk_fields+=$'runOnMilestone=\\ntimeoutMs=\\nrun=\\npayload=\\ncommand=\\ncwd=\\n'\n"       \
+    "_synk_fields+=$'env=\\nenvFile=\\nstdin=\\noutput=\\nmaxRetries=\\nretryDelayMs=\\n'\n"       \
+    "_synk_fields+=$'progressTimeoutMs=\\nnoRetryExitCodes=\\nrequires=\\npriority=\\n'\n"         \
+    "_synk_fields+=$'slots=\\nuses=\\nrunMode=\\nbatchSize=\\nisolationDelayMs=\\n'\n"             \
+    "_synk_fields+=$'maxParallel=\\nmaxFailures=\\n'\n"                                            \
     "_synk_argument() {\n"                                                                         \
     "  case $1 in\n"                                                                               \
-    "    *ID*) choices+=$'\\n'$(_synk_ids) ;;\n"                                                   \
+    "    *ID*) if [[ $current == */* ]]; then\n"                                                   \
+    "        choices+=$'\\n'$(_synk_workers \"${current%%/*}\" | sed \"s:^:${current%%/*}/:\")\n"  \
+    "      else\n"                                                                                 \
+    "        choices+=$'\\n'$(_synk_ids)\n"                                                        \
+    "      fi ;;\n"                                                                                \
     "  esac\n"                                                                                     \
     "  case $1 in\n"                                                                               \
-    "    *RUN*) choices+=$'\\n'$(_synk_runs) ;;\n"                                                 \
+    "    *RUN*)\n"                                                                                 \
+    "      [[ $current == *\\#* ]] && choices+=$'\\n'\"${current%%\\#*}#last\"\n"                  \
+    "      choices+=$'\\n'$(_synk_runs) ;;\n"                                                      \
     "  esac\n"                                                                                     \
     "  case $1 in\n"                                                                               \
     "    *FILE*) files=1 ;;\n"                                                                     \
+    "    FIELD=*) choices=$_synk_fields ;;\n"                                                      \
     "    WORKER*) choices=$(_synk_workers \"$2\") ;;\n"                                            \
     "    *[A-Z]*) ;;\n"                                                                            \
     "    *) choices=${1//|/$'\\n'} ;;\n"                                                           \
@@ -48,7 +67,7 @@
     "# What may stand behind the words given: sets choices and files.\n"                           \
     "_synk_choose() {\n"                                                                           \
     "  local verb='' first='' word previous='' options='' valued='--dir --connect' arguments=''\n" \
-    "  local position=0 argument='' current=$1\n"                                                  \
+    "  local position=0 argument='' is_local='' current=$1\n"                                      \
     "  shift\n"                                                                                    \
     "  directory=() choices='' files=''\n"                                                         \
     "  for word in \"$@\"; do\n"                                                                   \
@@ -58,6 +77,7 @@
     "      previous=''\n"                                                                          \
     "    elif [[ \" $valued \" == *\" $word \"* ]]; then\n"                                        \
     "      previous=$word\n"                                                                       \
+    "      [[ $word == --local ]] && is_local=1\n"                                                 \
     "    elif [[ $word == --dir=* || $word == --connect=* ]]; then\n"                              \
     "      directory+=(\"$word\")\n"                                                               \
     "    elif [[ $word == -* ]]; then\n"                                                           \
@@ -80,6 +100,8 @@
     "    choices=${_synk_verbs// /$'\\n'}\n"                                                       \
     "  elif [[ $current == -* ]]; then\n"                                                          \
     "    choices=${options// /$'\\n'}\n"                                                           \
+    "  elif [[ -n $is_local ]]; then\n"                                                            \
+    "    : # the units are those of the file, not of a supervisor\n"                               \
     "  else\n"                                                                                     \
     "    while [[ -n $arguments ]]; do\n"                                                          \
     "      argument=${arguments%% *}\n"                                                            \
@@ -117,9 +139,11 @@ const char completion_bash[] =
            "  fi\n"
            "  if [[ -n $files ]]; then\n"
            "    compopt -o filenames 2>/dev/null\n"
+           "    local kind=-f\n"
+           "    [[ $files == directories ]] && kind=-d\n"
            "    while IFS= read -r word; do\n"
            "      COMPREPLY+=(\"${word#\"$head\"}\")\n"
-           "    done < <(compgen -f -- \"$current\")\n"
+           "    done < <(compgen $kind -- \"$current\")\n"
            "  fi\n"
            "}\n"
            "complete -F _synk synk\n";
@@ -133,7 +157,9 @@ const char completion_zsh[] =
            "  _synk_choose \"${(Q)words[CURRENT]}\" \"${given[@]}\"\n"
            "  [[ $words[CURRENT] == --*=* ]] && compset -P '*='\n"
            "  [[ -n $choices ]] && compadd -- ${(f)choices}\n"
-           "  [[ -n $files ]] && _files\n"
+           "  [[ $files == directories ]] && _files -/\n"
+           "  [[ $files == 1 ]] && _files\n"
+           "  return 0\n"
            "}\n"
            "# Autoloaded, this file is the function's body; sourced, it only defines it.\n"
            "if [[ $funcstack[1] == _synk ]]; then _synk \"$@\"; else compdef _synk synk; fi\n";

@@ -163,7 +163,10 @@ static void print_result(const struct synk_value *result, size_t columns)
         return;
     const struct synk_value *out = synk_value_get(result, "stdout");
     if (out && synk_value_get(result, "exit")) {
-        print_text(synk_value_bytes(out), columns);
+        struct synk_bytes text = synk_value_bytes(out);
+        while (text.size && ((const char *)text.data)[text.size - 1] == '\n')
+            text.size--;
+        print_text(text, columns);
         return;
     }
     char *json = synk_value_json_dup(result);
