@@ -46,6 +46,10 @@ class Consoles(SynkTest):
     def test_migrating(self):
         self.check("migrating")
 
+    @unittest.skipIf(is_instrumented(), "the page's plugins need an uninstrumented host")
+    def test_plugins(self):
+        self.check("plugins")
+
     def test_run_modes(self):
         self.check("run-modes")
 

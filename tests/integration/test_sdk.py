@@ -243,7 +243,7 @@ class Loading(Sdk):
             guide = f.read()
         codes = re.findall(r"```c\n(.*?)```", guide, re.S)
         definitions = re.findall(r"```yaml\n(.*?)```", guide, re.S)
-        results = re.findall(r"succeeded +\d+ ms +(\{.*\})$", guide, re.M)
+        results = re.findall(r"succeeded +\+\d+ ms +\d+ ms +(\{.*\})$", guide, re.M)
         self.assertEqual((len(codes), len(definitions), len(results)), (2, 2, 2))
         for code, definition, result in zip(codes, definitions, results):
             plugins = self.build(re.search(r'SYNK_PLUGIN\("(\w+)"', code)[1], code)
