@@ -2,6 +2,7 @@
 """What `cmake --install` puts down is enough to build and run: a plugin in C, a program in C++."""
 
 import os
+import re
 import subprocess
 import unittest
 
@@ -147,7 +148,7 @@ class Install(SynkTest):
         self.run_checked("cmake", "--install", os.path.dirname(BIN), "--prefix", prefix)
         for name in ("bin/synk", "bin/synkd", "bin/synk-worker-host", "include/synk/client.h",
                      "include/synk/connection.h", "include/synk/worker.h", "share/man/man1/synk.1",
-                     "share/man/man5/synk-definition.5", "share/doc/synk/PROTOCOL.md",
+                     "share/man/man5/synk-definition.5", "share/doc/synk/proto/PROTOCOL.md",
                      "share/bash-completion/completions/synk", "share/zsh/site-functions/_synk"):
             self.assertTrue(os.path.exists(os.path.join(prefix, name)), name)
         self.run_checked(os.path.join(prefix, "bin/synk"), "--version")
@@ -177,6 +178,25 @@ class Install(SynkTest):
         task = self.synk("show", "hello#1", "--json").json()["tasks"][0]
         self.assertEqual(task["result"], {"greeted": "world"})
         self.assertIn("hellopp.greet", self.synk("ls", "hosts", "--json").json()["functions"])
+
+
+class Documentation(SynkTest):
+    def test_every_link_of_the_installed_copy_leads_somewhere(self):
+        prefix = self.path("prefix")
+        subprocess.run(["cmake", "--install", os.path.dirname(BIN), "--prefix", prefix, "--component", "doc"],
+                       check=True, stdout=subprocess.DEVNULL)
+        root, count = os.path.join(prefix, "share/doc/synk"), 0
+        for folder, _, names in os.walk(root):
+            for name in (name for name in names if name.endswith(".md")):
+                with open(os.path.join(folder, name)) as page:
+                    text = re.sub(r"(?ms)^```.*?^```", "", page.read())
+                for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+                    target = os.path.normpath(os.path.join(folder, link))
+                    self.assertTrue(os.path.exists(target) and target.startswith(root),
+                                    f"{os.path.relpath(os.path.join(folder, name), root)}: {link}")
+                    count += 1
+        self.assertGreater(count, 60)
+        self.assertTrue(os.access(os.path.join(root, "examples/01-basic-worker/run"), os.X_OK))
 
 
 if __name__ == "__main__":
