@@ -42,7 +42,15 @@ void daemon_log(const char *name, const char *text, size_t size)
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &parts);
     strftime(stamp, sizeof(stamp), "%Y-%m-%dT%H:%M:%S", &parts);
+    /* The level goes first, as in the supervisor's lines. */
+    size_t level = size > 6 && memcmp(text, "level=", 6) == 0 ? 6 : 0;
+    while (level && level < size && text[level] >= 'a' && text[level] <= 'z')
+        level++;
+    level = level && level < size && text[level] == ' ' ? level + 1 : 0;
+    buf_append(&line, text, level);
     buf_printf(&line, "time=%s.%03ldZ host=%s ", stamp, now.tv_nsec / 1000000, name);
+    text += level;
+    size -= level;
     for (size_t i = 0; i < size && i < 2048; i++) {
         uint8_t byte = (uint8_t)text[i];
         if (byte < 0x20 || byte == 0x7f)

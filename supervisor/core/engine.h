@@ -161,7 +161,7 @@ enum order_kind {
     ORDER_SPAWN_HOST, /* start the local worker host, or adopt the one that holds its directory */
     ORDER_KILL_HOST,  /* SIGKILL the local host's session */
     ORDER_EXIT,       /* everything is committed and sent: leave */
-    ORDER_LOG,        /* a line for the log: text */
+    ORDER_LOG,        /* a line for the log: text; fields behind it, "\tKEY=VALUE" each */
 };
 struct order {
     enum order_kind kind;

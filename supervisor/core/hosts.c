@@ -207,7 +207,7 @@ void host_lose(struct engine *engine, struct host *host, const char *why)
     host->state = HOST_LOST;
     unbind(engine, host);
     tell(engine, host, "lost", why);
-    order_add(engine, ORDER_LOG, "host lost host=%s reason=\"%s\" attempts=%zu", host->name, why,
+    order_add(engine, ORDER_LOG, "host lost\thost=%s\treason=%s\tattempts=%zu", host->name, why,
               host->flight_count);
     struct blame blame = retry_blame(host);
     lose_flight(engine, host, true, &blame);

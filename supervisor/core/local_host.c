@@ -66,7 +66,7 @@ static void start_again(struct engine *engine, struct synk_bytes why)
     if (engine->local_backoff_s > LONGEST_BACKOFF_S)
         engine->local_backoff_s = LONGEST_BACKOFF_S;
     order_add(engine, ORDER_LOG,
-              "the local worker host keeps dying: next start in %u s reason=\"%.*s\"",
+              "the local worker host keeps dying: next start in %u s\treason=%.*s",
               engine->local_backoff_s, (int)why.size, why.size ? (const char *)why.data : "");
     tell(engine, "backing-off", why);
     timers_set(&engine->timers, engine->now + engine->local_backoff_s * 1000, TIMER_SPAWN, 0, 0);
@@ -76,7 +76,7 @@ void local_host_hangs(struct engine *engine)
 {
     if (!engine->local_pid || engine->shutdown)
         return;
-    order_add(engine, ORDER_LOG, "the local worker host does not answer: killed pid=%lld",
+    order_add(engine, ORDER_LOG, "the local worker host does not answer: killed\tpid=%lld",
               (long long)engine->local_pid);
     order_add(engine, ORDER_KILL_HOST, "silent");
 }

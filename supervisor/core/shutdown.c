@@ -27,7 +27,7 @@ void shutdown_begin(struct engine *engine, int64_t grace_ms, bool keep_hosts)
     engine->shutdown = SHUTDOWN_DRAINING;
     engine->shutdown_until = until;
     engine->shutdown_keeps_hosts = keep_hosts;
-    order_add(engine, ORDER_LOG, "shutting down grace_ms=%lld keep_hosts=%d running=%llu",
+    order_add(engine, ORDER_LOG, "shutting down\tgrace_ms=%lld\tkeep_hosts=%d\trunning=%llu",
               (long long)grace_ms, keep_hosts, (unsigned long long)engine->counts.dispatched_tasks);
     if (!keep_hosts)
         hosts_drain_all(engine);

@@ -36,7 +36,7 @@ static void do_orders(struct shell *shell, struct tick *tick)
             tick->has_exit = true;
             break;
         case ORDER_LOG:
-            log_write(LOG_INFO, order.text, NULL);
+            log_write_text(LOG_INFO, order.text);
             break;
         }
     }

@@ -9,6 +9,11 @@
 
 #include "proto/check.h"
 
+enum {
+    LOG_TEXT_FIELDS = 4,
+    LOG_KEY_BYTES = 24,
+};
+
 static const char *const level_names[] = {
     [LOG_INFO] = "info",
     [LOG_WARN] = "warn",
@@ -99,14 +104,60 @@ void log_format(struct buf *out, enum log_level level, int64_t wall_ms, struct s
     buf_append(out, "\n", 1);
 }
 
-void log_write(enum log_level level, struct synk_bytes msg, const struct log_field *fields)
+/* Whether a field begins here, and how long its key is. */
+static size_t key_size(const char *text, const char *end)
+{
+    size_t size = 0;
+    while (text + size < end && ((text[size] >= 'a' && text[size] <= 'z') || text[size] == '_'))
+        size++;
+    return size && size < LOG_KEY_BYTES && text + size < end && text[size] == '=' ? size : 0;
+}
+
+void log_format_text(struct buf *out, enum log_level level, int64_t wall_ms, struct synk_bytes text)
+{
+    char keys[LOG_TEXT_FIELDS][LOG_KEY_BYTES];
+    struct log_field fields[LOG_TEXT_FIELDS + 1] = {0};
+    const char *start = text.data, *end = start + text.size;
+    struct synk_bytes msg = text, *last = &msg;
+    size_t count = 0, size;
+    for (const char *at = start; at < end && count < LOG_TEXT_FIELDS; at++) {
+        if (*at != '\t' || !(size = key_size(at + 1, end)))
+            continue;
+        last->size = (size_t)(at - (const char *)last->data);
+        memcpy(keys[count], at + 1, size);
+        keys[count][size] = '\0';
+        at += 1 + size;
+        fields[count] = log_bytes(keys[count], bytes_of(at + 1, (size_t)(end - at - 1)));
+        last = &fields[count++].text;
+    }
+    log_format(out, level, wall_ms, msg, fields);
+}
+
+static int64_t wall_now_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    struct buf line = {0};
-    log_format(&line, level, now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000, msg, fields);
-    ssize_t written = write(STDERR_FILENO, line.data, line.size);
+    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+}
+
+static void write_line(struct buf *line)
+{
+    ssize_t written = write(STDERR_FILENO, line->data, line->size);
     /* A log that cannot be written has nowhere else to go; the work goes on without it. */
     (void)written;
-    buf_fini(&line);
+    buf_fini(line);
+}
+
+void log_write(enum log_level level, struct synk_bytes msg, const struct log_field *fields)
+{
+    struct buf line = {0};
+    log_format(&line, level, wall_now_ms(), msg, fields);
+    write_line(&line);
+}
+
+void log_write_text(enum log_level level, struct synk_bytes text)
+{
+    struct buf line = {0};
+    log_format_text(&line, level, wall_now_ms(), text);
+    write_line(&line);
 }

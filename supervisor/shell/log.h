@@ -37,6 +37,11 @@ static inline struct log_field log_int(const char *key, int64_t number)
 /* Appends the line, its newline included. */
 void log_format(struct buf *out, enum log_level level, int64_t wall_ms, struct synk_bytes msg,
                 const struct log_field *fields);
+/* The same of a message that has its fields behind it: "MESSAGE\tKEY=VALUE\tKEY=VALUE…", at most
+ * four of them, their keys small letters and '_'. */
+void log_format_text(struct buf *out, enum log_level level, int64_t wall_ms,
+                     struct synk_bytes text);
+void log_write_text(enum log_level level, struct synk_bytes text);
 /* Writes one line with the time of now; one write, so lines of several processes do not mix. */
 void log_write(enum log_level level, struct synk_bytes msg, const struct log_field *fields);
 

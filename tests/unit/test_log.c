@@ -51,6 +51,30 @@ static void test_values_are_escaped(void)
     buf_fini(&out);
 }
 
+static void test_fields_behind_a_message_stand_outside_of_it(void)
+{
+    static const struct {
+        const char *text, *written;
+    } rows[] = {
+        {"shutting down\tgrace_ms=300\trunning=1", "\"shutting down\" grace_ms=300 running=1\n"},
+        {"host lost\treason=no answer", "\"host lost\" reason=\"no answer\"\n"},
+        {"plain", "plain\n"},
+        {"a\tb=", "a b=\"\"\n"},
+        /* No key, no field. */
+        {"a\t=b\tC=d", "\"a\\t=b\\tC=d\"\n"},
+        {"m\ta=1\tb=2\tc=3\td=4\te=5", "m a=1 b=2 c=3 d=\"4\\te=5\"\n"},
+        {"", "\"\"\n"},
+    };
+    struct buf out = {0};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        buf_clear(&out);
+        log_format_text(&out, LOG_INFO, 0, bytes_str(rows[i].text));
+        buf_append(&out, "", 1);
+        CU_ASSERT_STRING_EQUAL(strstr((const char *)out.data, "msg=") + 4, rows[i].written);
+    }
+    buf_fini(&out);
+}
+
 static void test_long_values_are_cut_between_characters(void)
 {
     static char value[100000];
@@ -78,6 +102,8 @@ int main(int argc, char **argv)
     static const struct unit_case cases[] = {
         {"line has level, time, msg and fields", test_line_has_level_time_msg_and_fields},
         {"values are escaped", test_values_are_escaped},
+        {"fields behind a message stand outside of it",
+         test_fields_behind_a_message_stand_outside_of_it},
         {"long values are cut between characters", test_long_values_are_cut_between_characters},
         {0},
     };
