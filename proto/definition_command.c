@@ -93,7 +93,7 @@ static enum synk_status put_shell(struct validation *v, const struct node *node)
         return definition_fail(v, node, SYNK_INVALID, "'command' is empty");
     if (has_template(text))
         return definition_fail(v, node, SYNK_INVALID,
-                               "'command': ${{ }} is evaluated never inside a shell line: use the "
+                               "'command': ${{ }} is never evaluated inside a shell line: use the "
                                "list form, or $SYNK_INPUT");
     pack_string(&v->encoded, text);
     return SYNK_OK;

@@ -103,6 +103,15 @@ static int compare_uses(const void *a, const void *b)
     return strcmp(((const struct uses *)a)->name, ((const struct uses *)b)->name);
 }
 
+/* How much there is of a limit that these files define; 0 = they do not. */
+static uint32_t defined_limit(const struct validation *v, const char *name)
+{
+    for (size_t i = 0; i < v->set->limit_count; i++)
+        if (strcmp(v->set->limits[i].name, name) == 0)
+            return v->set->limits[i].most;
+    return 0;
+}
+
 enum synk_status definition_parse_uses(struct validation *v, const struct node *node,
                                        struct worker_options *worker)
 {
@@ -123,6 +132,10 @@ enum synk_status definition_parse_uses(struct validation *v, const struct node *
         if (amount->kind != NODE_INT || amount->integer < 1 || amount->integer > INT32_MAX)
             return definition_fail_type(v, amount, uses[i].name, "a positive integer");
         uses[i].amount = (uint32_t)amount->integer;
+        uint32_t most = defined_limit(v, uses[i].name);
+        if (most && uses[i].amount > most)
+            return definition_fail(v, amount, SYNK_INVALID, "'uses': %u of limit '%s', which is %u",
+                                   uses[i].amount, uses[i].name, most);
     }
     qsort(uses, node->count, sizeof(*uses), compare_uses);
     worker->uses = uses;

@@ -19,7 +19,7 @@ static bool worker_is_supported(const struct definition *definition, uint32_t in
     *ret_what = (struct unsupported){.worker = index};
     if (definition->kind == UNIT_PROCESS && schedule_of(worker->unit)) {
         ret_what->field = schedule_of(worker->unit);
-        ret_what->instead = "give a schedule to the process, or to a worker of its own";
+        ret_what->instead = "it belongs to the process, or to a worker that stands alone";
     }
     return !ret_what->field;
 }
@@ -38,7 +38,7 @@ enum synk_status definition_fail_unsupported(const struct definition *definition
 {
     bool is_member = definition->kind == UNIT_PROCESS && what->worker != UINT32_MAX;
     return status_fail(
-        error, SYNK_UNSUPPORTED, "%s%s '%s'%s%s%s: '%s' is not supported by this version: %s",
+        error, SYNK_UNSUPPORTED, "%s%s '%s'%s%s%s: '%s' is not for a worker inside a process: %s",
         place, definition->kind == UNIT_PROCESS ? "process" : "worker", definition->id,
         is_member ? ", worker '" : "", is_member ? definition->workers[what->worker].id : "",
         is_member ? "'" : "", what->field, what->instead);

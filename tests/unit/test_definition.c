@@ -156,8 +156,10 @@ static const struct {
     {"workers:\n- {id: w, command: [ls, null]}\n", SYNK_INVALID,
      "nightly.yaml:2: worker 'w': 'command' must be made of strings and numbers, not null"},
     {"workers:\n- {id: w, command: \"echo ${{ params.x }}\"}\n", SYNK_INVALID,
-     "nightly.yaml:2: worker 'w': 'command': ${{ }} is evaluated never inside a shell line: use "
+     "nightly.yaml:2: worker 'w': 'command': ${{ }} is never evaluated inside a shell line: use "
      "the list form, or $SYNK_INPUT"},
+    {"workers:\n- id: w\n  command: ls\n  uses:\n    db: 2\nlimits: {db: 1}\n", SYNK_INVALID,
+     "nightly.yaml:5: worker 'w': 'uses': 2 of limit 'db', which is 1"},
     {"workers:\n- {id: w, command: ls, payload: {a: 1}}\n", SYNK_INVALID,
      "nightly.yaml:2: worker 'w': 'payload' is for functions; a command has 'env' and arguments"},
     {"workers:\n- id: w\n  run: x.y\n  payload:\n    n: 1\n    who: [{a: '${{ params.x }}'}]\n",

@@ -233,8 +233,8 @@ static void test_loads_files(void)
     CU_ASSERT_EQUAL(definition_load_file(path, &checker, &set, &error), SYNK_UNSUPPORTED);
     CU_ASSERT_EQUAL(set.count, 2);
     snprintf(expected, sizeof(expected),
-             "%s:6: process 'p', worker 'w': 'runOnStart' is not supported by this version: give a "
-             "schedule to the process, or to a worker of its own",
+             "%s:6: process 'p', worker 'w': 'runOnStart' is not for a worker inside a process: "
+             "it belongs to the process, or to a worker that stands alone",
              path);
     CU_ASSERT_STRING_EQUAL(error.text, expected);
     CU_ASSERT_EQUAL(definition_load_file("/no/such", &checker, &set, &error), SYNK_IO);
