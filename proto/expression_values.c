@@ -77,6 +77,18 @@ static void push_document(lua_State *lua, struct synk_bytes bytes, struct synk_d
     push_value(lua, synk_document_root(*document));
 }
 
+/* The same of what may be left out: then it is an empty table, so that a field of it is nil rather
+ * than an error. */
+static void push_optional(lua_State *lua, struct synk_bytes bytes, struct synk_document **document,
+                          const char *name)
+{
+    push_document(lua, bytes, document, name);
+    if (!lua_isnil(lua, -1))
+        return;
+    lua_pop(lua, 1);
+    lua_newtable(lua);
+}
+
 static void push_input(lua_State *lua, struct expression *expression, size_t index)
 {
     struct evaluation *now = &expression->now;
@@ -92,9 +104,9 @@ void expression_push_binding(lua_State *lua, struct expression *expression, cons
     if (strcmp(name, "result") == 0)
         push_document(lua, bindings->result, &now->result, "result");
     else if (strcmp(name, "payload") == 0)
-        push_document(lua, bindings->payload, &now->payload, "payload");
+        push_optional(lua, bindings->payload, &now->payload, "payload");
     else if (strcmp(name, "params") == 0)
-        push_document(lua, bindings->params, &now->params, "params");
+        push_optional(lua, bindings->params, &now->params, "params");
     else if (strcmp(name, "inputs") == 0)
         push_view(lua, NULL);
     else if (strcmp(name, "attempt") == 0 && bindings->attempt > 0)

@@ -145,6 +145,16 @@ static void test_condition_errors(void)
         SYNK_INVALID);
     CU_ASSERT_STRING_EQUAL(error.text, "condition 'result.duration < 60': attempt to index a nil "
                                        "value (global 'result')");
+    /* What may be left out is an empty table, so that what is missing is named. */
+    CU_ASSERT_EQUAL(f.evaluator.condition(
+                        f.expression, "params.n == nil and payload.n == nil and inputs.n == nil",
+                        &none, &value, &error),
+                    SYNK_OK);
+    CU_ASSERT(value);
+    CU_ASSERT_EQUAL(f.evaluator.condition(f.expression, "params.n.m == 1", &none, &value, &error),
+                    SYNK_INVALID);
+    CU_ASSERT_STRING_EQUAL(error.text, "condition 'params.n.m == 1': attempt to index a nil value "
+                                       "(field 'n')");
     none.result = bytes_of("\xc1", 1);
     CU_ASSERT_EQUAL(f.evaluator.condition(f.expression, "result == 1", &none, &value, &error),
                     SYNK_INVALID);
