@@ -183,15 +183,14 @@ static uint32_t failed_behind(const struct run *run, uint32_t task)
     return t->cause ? t->cause - 1 : NONE;
 }
 
-/* What `on` makes of a parent's final state. A skip that a failure is behind is no branch that was
- * not taken: what joins branches does not go on from it. */
-static bool on_is_met(enum dependency_on on, enum task_state state, bool has_failed)
+/* What `on` makes of a parent's final state. */
+static bool on_is_met(enum dependency_on on, enum task_state state)
 {
     switch (on) {
     case ON_COMPLETED:
         return state == TASK_SUCCEEDED;
     case ON_NOT_ERROR:
-        return !has_failed;
+        return state == TASK_SUCCEEDED || state == TASK_SKIPPED;
     case ON_ERROR:
         return state == TASK_FAILED || state == TASK_TIMED_OUT || state == TASK_QUARANTINED;
     case ON_ANY:
@@ -222,8 +221,7 @@ static size_t condition_inputs(struct engine *engine, const struct run *run,
 /* "failed", "was cancelled", "timed out". */
 static const char *what_became(enum task_state state, char text[32])
 {
-    bool is_done_to =
-        state == TASK_CANCELLED || state == TASK_SKIPPED || state == TASK_QUARANTINED;
+    bool is_done_to = state == TASK_CANCELLED || state == TASK_SKIPPED || state == TASK_QUARANTINED;
     snprintf(text, 32, "%s%s", is_done_to ? "was " : "",
              state == TASK_TIMED_OUT ? "timed out" : task_state_name(state));
     return text;
@@ -247,9 +245,8 @@ static void skip_for(struct engine *engine, struct run *run, uint32_t child, uin
             snprintf(text, sizeof(text), "'%s' %s, and this needs it to succeed%s", parent_id,
                      became, on == ON_NOT_ERROR ? " or be skipped" : "");
         else
-            snprintf(text, sizeof(text), "'%s' %s, so '%s' did not run; this needs %s",
-                     task_worker_id(run, failed), became, parent_id,
-                     on == ON_NOT_ERROR ? "no failure before it" : "it to succeed");
+            snprintf(text, sizeof(text), "'%s' %s, so '%s' did not run; this needs it to succeed",
+                     task_worker_id(run, failed), became, parent_id);
         task_skip_for(engine, run, child, failed, text);
     }
 }
@@ -262,7 +259,7 @@ static bool edge_allows(struct engine *engine, struct run *run, uint32_t child, 
     const char *parent_id = definition->workers[parent].id;
     const struct task *from = &run->tasks[parent];
     uint32_t failed = failed_behind(run, parent);
-    if (!on_is_met(dependency->on, from->state, failed != NONE)) {
+    if (!on_is_met(dependency->on, from->state)) {
         skip_for(engine, run, child, parent, failed, dependency->on);
         return false;
     }

@@ -131,15 +131,14 @@ static const struct definition *find_definition(struct world *world, const struc
     return definition;
 }
 
-static bool allows(enum dependency_on on, const struct task_record *parent)
+static bool allows(enum dependency_on on, enum task_state state)
 {
-    enum task_state state = parent->state;
     bool failed = state == TASK_FAILED || state == TASK_TIMED_OUT || state == TASK_QUARANTINED;
     switch (on) {
     case ON_COMPLETED:
         return state == TASK_SUCCEEDED;
     case ON_NOT_ERROR:
-        return state == TASK_SUCCEEDED || (state == TASK_SKIPPED && !parent->cause);
+        return state == TASK_SUCCEEDED || state == TASK_SKIPPED;
     case ON_ERROR:
         return failed;
     case ON_ANY:
@@ -178,7 +177,7 @@ static const char *parent_problem(struct world *world, const struct run_record *
         const struct task_record *parent = vault_task(&world->vault, run->run, dependency->parent);
         if (!parent || !task_state_is_final(parent->state))
             return "a parent has not ended";
-        if (!allows(dependency->on, parent))
+        if (!allows(dependency->on, parent->state))
             return "a parent ended otherwise";
         if (dependency->condition && !condition_holds(world, dependency, parent))
             return "a condition is false";
