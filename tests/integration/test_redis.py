@@ -94,8 +94,8 @@ workers:
         self.assertNotEqual(refused.status, 0)
         self.write("go", "")
         self.start_server()
-        self.synk("wait", run)
         wait_until(lambda: "saving works again" in self.log(), "it works again")
+        self.synk("wait", run)
         self.assertEqual(len(self.read("began").split()), 1)
 
     def test_a_second_supervisor_is_refused_and_takes_over_after_a_stop(self):
