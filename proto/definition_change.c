@@ -16,15 +16,28 @@ static bool is_one_of(const struct node *key, const char *const *names)
     return *names != NULL;
 }
 
+const char *const definition_work_fields[DEFINITION_WORK_FIELDS + 1] = {
+    "run", "payload", "command", "cwd", "env", "envFile", "stdin", "output", NULL};
+
+bool definition_is_work(struct synk_bytes name)
+{
+    struct node key = {.kind = NODE_STRING, .text = name};
+    return is_one_of(&key, definition_work_fields);
+}
+
 bool definition_is_tunable(const struct node *fields)
 {
-    static const char *const shaping[] = {
-        "run",     "payload",   "command",          "cwd", "env", "envFile", "stdin", "output",
-        "runMode", "batchSize", "isolationDelayMs", NULL};
+    static const char *const shaping[] = {"runMode", "batchSize", "isolationDelayMs", NULL};
     for (uint32_t i = 0; i < fields->count; i++)
-        if (is_one_of(&fields->keys[i], shaping))
+        if (is_one_of(&fields->keys[i], shaping) ||
+            is_one_of(&fields->keys[i], definition_work_fields))
             return false;
     return true;
+}
+
+static struct node text_node(const char *text)
+{
+    return (struct node){.kind = NODE_STRING, .text = bytes_str(text)};
 }
 
 static bool is_unit(const struct definition *definition, uint32_t part)
@@ -62,6 +75,63 @@ void definition_field(const struct definition *definition, uint32_t part, struct
         pack_null(out);
     arena_fini(&arena);
     buf_fini(&bytes);
+}
+
+bool definition_has_fields(const struct definition *definition, uint32_t part,
+                           const struct node *fields)
+{
+    struct buf now = {0}, value = {0};
+    bool has = true;
+    for (uint32_t i = 0; has && i < fields->count; i++) {
+        buf_clear(&now);
+        buf_clear(&value);
+        definition_field(definition, part, fields->keys[i].text, &now);
+        has = !definition_node_encode(&fields->items[i], &value, NULL) &&
+              bytes_equal(buf_bytes(&now), buf_bytes(&value));
+    }
+    buf_fini(&now);
+    buf_fini(&value);
+    return has;
+}
+
+void definition_default(const struct definition *definition, uint32_t part, struct synk_bytes name,
+                        struct buf *out)
+{
+    static const struct {
+        const char *name;
+        int64_t value;
+    } numbers[] = {{"maxRuns", 0},    {"maxRetries", 0},  {"retryDelayMs", 0},
+                   {"priority", 0},   {"slots", 1},       {"progressTimeoutMs", 0},
+                   {"batchSize", 2},  {"maxParallel", 0}, {"isolationDelayMs", 100},
+                   {"maxFailures", 0}};
+    static const struct {
+        const char *name, *value;
+    } texts[] = {{"catchUp", "once"}, {"runMode", "sequential"}};
+    const struct worker_def *worker =
+        is_unit(definition, part) ? NULL : &definition->workers[part == DEFINITION_UNIT ? 0 : part];
+    struct node key = {.kind = NODE_STRING, .text = name};
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
+        if (definition_node_is(&key, numbers[i].name)) {
+            pack_int(out, numbers[i].value);
+            return;
+        }
+    }
+    for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+        if (definition_node_is(&key, texts[i].name)) {
+            pack_cstr(out, texts[i].value);
+            return;
+        }
+    }
+    if (definition_node_is(&key, "timeoutMs"))
+        pack_int(out, worker ? definition_default_timeout_ms(worker->worker->function) : 0);
+    else if (definition_node_is(&key, "enabled"))
+        pack_bool(out, true);
+    else if (definition_node_is(&key, "runOnStart"))
+        pack_bool(out, false);
+    else if (definition_node_is(&key, "runOnInterval"))
+        pack_bool(out, (worker ? worker->unit : definition->unit)->interval_ms > 0);
+    else
+        pack_null(out);
 }
 
 static enum synk_status check_names(const struct definition *definition, const struct node *fields,
@@ -116,24 +186,60 @@ static void remove_entry(struct node *map, const char *name)
     }
 }
 
+static bool has_value(const struct node *fields, const char *name)
+{
+    const struct node *item = definition_node_get(fields, name);
+    return item && item->kind != NODE_NULL;
+}
+
 /* A `run` or `command` that is given takes the place of the one that was there. */
 static void replace_work(struct node *map, const struct node *fields)
 {
     static const char *const of_commands[] = {"command", "cwd",   "env",
                                               "envFile", "stdin", "output"};
-    if (definition_node_get(fields, "run")) {
+    if (has_value(fields, "run")) {
         for (size_t i = 0; i < sizeof(of_commands) / sizeof(*of_commands); i++)
             if (!definition_node_get(fields, of_commands[i]))
                 remove_entry(map, of_commands[i]);
-    } else if (definition_node_get(fields, "command")) {
+    } else if (has_value(fields, "command")) {
         remove_entry(map, "run");
         remove_entry(map, "payload");
     }
 }
 
-static struct node text_node(const char *text)
+void definition_complete_work(const struct node *before, struct node *fields, struct arena *arena)
 {
-    return (struct node){.kind = NODE_STRING, .text = bytes_str(text)};
+    struct node group = {.kind = NODE_MAP};
+    struct node given = {.kind = NODE_MAP};
+    merge(&group, before, arena);
+    given.keys = arena_alloc(arena, (fields->count + 1u) * sizeof(struct node));
+    given.items = arena_alloc(arena, (fields->count + 1u) * sizeof(struct node));
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < fields->count; i++) {
+        bool is_work = definition_is_work(fields->keys[i].text);
+        if (is_work && fields->items[i].kind == NODE_NULL)
+            continue;
+        struct node *key = is_work ? &given.keys[given.count] : &fields->keys[count];
+        struct node *item = is_work ? &given.items[given.count] : &fields->items[count];
+        *key = fields->keys[i];
+        *item = fields->items[i];
+        *(is_work ? &given.count : &count) += 1;
+    }
+    replace_work(&group, &given);
+    merge(&group, &given, arena);
+    /* All of it, with nothing where nothing is: that goes where it was. */
+    struct node *keys = arena_alloc(arena, (count + DEFINITION_WORK_FIELDS) * sizeof(*keys));
+    struct node *items = arena_alloc(arena, (count + DEFINITION_WORK_FIELDS) * sizeof(*items));
+    memcpy(keys, fields->keys, count * sizeof(*keys));
+    memcpy(items, fields->items, count * sizeof(*items));
+    for (size_t i = 0; i < DEFINITION_WORK_FIELDS; i++) {
+        const struct node *item = definition_node_get(&group, definition_work_fields[i]);
+        keys[count] = text_node(definition_work_fields[i]);
+        items[count++] = item ? *item : (struct node){.kind = NODE_NULL};
+    }
+    fields->keys = keys;
+    fields->items = items;
+    fields->count = count;
 }
 
 /* {KEY: [unit]}, validated. */

@@ -19,6 +19,24 @@
 void definition_field(const struct definition *definition, uint32_t part, struct synk_bytes name,
                       struct buf *out);
 
+/* Whether each of these fields has this value already. */
+bool definition_has_fields(const struct definition *definition, uint32_t part,
+                           const struct node *fields);
+
+/* Appends what a field that is not given counts as: 0 of maxRetries, nil where there is none. */
+void definition_default(const struct definition *definition, uint32_t part, struct synk_bytes name,
+                        struct buf *out);
+
+/* What a worker runs is one choice, however many fields tell it: `run` and its payload, or
+ * `command` and what belongs to it. The names end with NULL. */
+enum { DEFINITION_WORK_FIELDS = 8 };
+extern const char *const definition_work_fields[DEFINITION_WORK_FIELDS + 1];
+bool definition_is_work(struct synk_bytes name);
+/* Completes `fields`, which may have some of these, to all of them, nil where there is none: those
+ * given, in the place of what they exclude of `before`, a map of what was there; one that is given
+ * as nil is as before. Memory is the arena's. */
+void definition_complete_work(const struct node *before, struct node *fields, struct arena *arena);
+
 /* Whether every field of the map is tunable. Unknown ones count as such: to validate tells more. */
 bool definition_is_tunable(const struct node *fields);
 

@@ -1,5 +1,5 @@
-/* Explain: why each unfinished task is not running, in one sentence, from the scheduler's own
- * state. */
+/* Explain: why each unfinished task, or a unit, is not running, in one sentence, from the
+ * scheduler's own state. */
 #include "supervisor/core/explain.h"
 
 #include <stdio.h>
@@ -13,6 +13,7 @@
 #include "supervisor/core/offers.h"
 #include "supervisor/core/pool.h"
 #include "supervisor/core/queues.h"
+#include "supervisor/core/registry.h"
 #include "supervisor/core/requests.h"
 #include "supervisor/core/requests_retry.h"
 #include "supervisor/core/requests_run.h"
@@ -340,10 +341,144 @@ static bool explain_queued(struct engine *engine, const struct run *run, struct 
     return false;
 }
 
+/* What is in progress of it, and what is queued behind that. */
+static void explain_runs(const struct unit *unit, struct buf *out)
+{
+    const struct run *first = unit->first_run;
+    while (first && first->status != RUN_RUNNING)
+        first = first->unit_next;
+    uint32_t queued = unit->live_runs - unit->running_runs;
+    if (first) {
+        buf_printf(out, "%s is running", first->label);
+        if (unit->running_runs > 1)
+            buf_printf(out, ", and %u more", unit->running_runs - 1);
+        if (queued)
+            buf_printf(out, "; %u queued behind it", queued);
+    } else if (queued) {
+        buf_printf(out, "%s is queued", unit->first_run->label);
+        if (queued > 1)
+            buf_printf(out, ", and %u more", queued - 1);
+        if (unit->first_run->start_due) {
+            buf_printf(out, ": it starts at ");
+            print_time(unit->first_run->not_before, out);
+        }
+    }
+}
+
+/* When it will run by itself. */
+static void explain_schedule(const struct engine *engine, const struct unit *unit, struct buf *out)
+{
+    const struct unit_options *options = unit->current->definition->unit;
+    if (unit->due_at) {
+        buf_printf(out, "due next at ");
+        print_time(unit->due_at, out);
+        buf_printf(out, ", in ");
+        append_duration(out, unit->due_at - engine->wall);
+    } else if (options->run_on_milestone) {
+        buf_printf(out, "runs when milestone '%s' is emitted", options->run_on_milestone);
+    } else {
+        buf_printf(out, "nothing schedules it: `synk run %s`", unit->id_text);
+    }
+}
+
+/* What keeps it from running at all; false where nothing does. */
+static bool explain_hold(const struct engine *engine, const struct unit *unit, uint32_t worker,
+                         struct buf *out)
+{
+    const struct definition *definition = unit->current->definition;
+    const struct worker_def *member =
+        worker != NONE && definition->kind == UNIT_PROCESS ? &definition->workers[worker] : NULL;
+    if (unit_had_its_runs(unit))
+        buf_printf(out,
+                   "disabled: it has had its maxRuns (%llu); `synk enable %s` lets it run as "
+                   "often again",
+                   (unsigned long long)definition->unit->max_runs, unit->id_text);
+    else if (!unit->enabled)
+        buf_printf(out, "disabled: `synk enable %s`", unit->id_text);
+    else if (unit->paused)
+        buf_printf(out, "paused: `synk resume %s`", unit->id_text);
+    else if (member && !member->unit->enabled)
+        buf_printf(out, "worker '%s' is disabled: `synk enable %s/%s`", member->id, unit->id_text,
+                   member->id);
+    else if (member && unit_worker_is_paused(unit, member->id))
+        buf_printf(out, "worker '%s' is paused: `synk resume %s/%s`", member->id, unit->id_text,
+                   member->id);
+    else if (engine->shutdown)
+        buf_printf(out, "the supervisor is shutting down");
+    else
+        return false;
+    return true;
+}
+
+static void explain_unit(struct engine *engine, const struct request *request,
+                         const struct unit *unit, uint32_t worker)
+{
+    struct buf text = {0};
+    bool is_held = explain_hold(engine, unit, worker, &text);
+    if (unit->live_runs) {
+        buf_printf(&text, "%s", is_held ? "; " : "");
+        explain_runs(unit, &text);
+    }
+    if (!is_held) {
+        buf_printf(&text, "%s", unit->live_runs ? "; " : "");
+        explain_schedule(engine, unit, &text);
+    }
+    if (unit->last_run_at && !unit->live_runs) {
+        const struct run *last = run_find_number(engine, unit, unit->last_number);
+        buf_printf(&text, "; its last run, #%llu, ", (unsigned long long)unit->last_number);
+        buf_printf(&text, last && last->status == RUN_FAILED      ? "failed"
+                          : last && last->status == RUN_CANCELLED ? "was cancelled"
+                          : last && last->status == RUN_SUCCEEDED ? "succeeded"
+                                                                  : "ended");
+        if (last && last->ended_at) {
+            buf_printf(&text, " at ");
+            print_time(last->ended_at, &text);
+        }
+    }
+    struct buf *out = reply_open(engine);
+    pack_map(out, 4);
+    pack_key(out, "unit");
+    pack_string(out, unit->id);
+    pack_key(out, "status");
+    pack_cstr(out, unit_status_name(unit_shown_status(unit)));
+    pack_key(out, "text");
+    pack_string(out, buf_bytes(&text));
+    pack_key(out, "stuck");
+    pack_bool(out, is_held && !engine->shutdown);
+    reply_close(engine, request);
+    buf_fini(&text);
+}
+
+/* A text that is both names the unit: of submissions, it has one that is not called so. */
+static bool explains_unit(struct engine *engine, struct request *request)
+{
+    struct synk_bytes text = body_text(request, "unit");
+    struct unit *unit = NULL;
+    uint32_t worker = NONE;
+    struct synk_error error = {0};
+    if (!text.size)
+        return false;
+    enum synk_status status = unit_resolve(engine, text, &unit, &worker, &error);
+    if (!status && unit != engine->pool) {
+        explain_unit(engine, request, unit, worker);
+        return true;
+    }
+    struct run_name name;
+    if (body_text(request, "run").size &&
+        !run_name_parse(engine, body_text(request, "run"), &name, NULL))
+        return false;
+    if (!status)
+        status_fail(&error, SYNK_REFUSED, "the pool is no unit: `synk explain pool#N`");
+    request_error(engine, request, &error);
+    return true;
+}
+
 void request_explain(struct engine *engine, struct request *request)
 {
     struct run_name name;
     struct synk_error error = {0};
+    if (explains_unit(engine, request))
+        return;
     if (run_name_parse(engine, body_text(request, "run"), &name, &error)) {
         request_error(engine, request, &error);
         return;

@@ -157,7 +157,7 @@ struct version {
 /* How long runs took: the last few, and all by powers of two of milliseconds. */
 struct execution {
     uint64_t count, total_ms;
-    uint32_t recent_ms[10];
+    uint32_t recent_ms[10], least_ms, most_ms;
     uint32_t histogram[32];
 };
 

@@ -48,6 +48,26 @@ static void forget(struct overlay *overlay, struct setting *setting)
     overlay->count--;
 }
 
+bool setting_differs(const struct setting *setting)
+{
+    return !bytes_equal(blob_bytes(setting->value), blob_bytes(setting->was));
+}
+
+static bool is_work_of(const struct setting *setting, const char *worker)
+{
+    return strcmp(setting->worker, worker) == 0 && definition_is_work(bytes_str(setting->field));
+}
+
+void overlay_settle_work(struct overlay *overlay, const char *worker)
+{
+    for (size_t i = 0; i < overlay->count; i++)
+        if (is_work_of(&overlay->settings[i], worker) && setting_differs(&overlay->settings[i]))
+            return;
+    for (size_t i = overlay->count; i-- > 0;)
+        if (is_work_of(&overlay->settings[i], worker))
+            forget(overlay, &overlay->settings[i]);
+}
+
 void overlay_set(struct overlay *overlay, const char *worker, struct synk_bytes field,
                  struct synk_bytes value, struct synk_bytes was)
 {
@@ -62,7 +82,7 @@ void overlay_set(struct overlay *overlay, const char *worker, struct synk_bytes 
         *known = (struct setting){mem_strdup(worker), mem_strndup(field.data, field.size),
                                   blob_new(value), blob_new(was)};
     }
-    if (bytes_equal(blob_bytes(known->value), blob_bytes(known->was)))
+    if (!definition_is_work(field) && !setting_differs(known))
         forget(overlay, known);
 }
 
@@ -137,6 +157,16 @@ static bool file_has_changed(const struct definition *definition, uint32_t part,
     return changed;
 }
 
+static bool work_has_changed(const struct overlay *overlay, const struct definition *definition,
+                             uint32_t part, const char *worker)
+{
+    for (size_t i = 0; i < overlay->count; i++)
+        if (is_work_of(&overlay->settings[i], worker) &&
+            file_has_changed(definition, part, &overlay->settings[i]))
+            return true;
+    return false;
+}
+
 static bool is_first_of_part(const struct overlay *overlay, size_t index)
 {
     for (size_t i = 0; i < index; i++)
@@ -152,11 +182,13 @@ static void gather(const struct overlay *overlay, const char *worker,
     change->fields = (struct node){.kind = NODE_MAP};
     change->fields.keys = arena_zalloc(&change->arena, overlay->count, sizeof(struct node));
     change->fields.items = arena_zalloc(&change->arena, overlay->count, sizeof(struct node));
+    bool drops_work = work_has_changed(overlay, definition, change->part, worker);
     for (size_t i = 0; i < overlay->count; i++) {
         const struct setting *setting = &overlay->settings[i];
         uint32_t at = change->fields.count;
         if (strcmp(setting->worker, worker) != 0 ||
-            file_has_changed(definition, change->part, setting) ||
+            (is_work_of(setting, worker) ? drops_work
+                                         : file_has_changed(definition, change->part, setting)) ||
             definition_node_decode(blob_bytes(setting->value), &change->arena,
                                    &change->fields.items[at], NULL))
             continue;

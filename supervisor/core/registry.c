@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/definition_change.h"
 #include "proto/limits.h"
 #include "proto/nearest.h"
 #include "proto/pack.h"
@@ -301,6 +302,37 @@ void unit_set_enabled(struct engine *engine, struct unit *unit, bool enabled)
     unit_touch(engine, unit);
 }
 
+bool unit_had_its_runs(const struct unit *unit)
+{
+    uint64_t most = unit->current ? unit->current->definition->unit->max_runs : 0;
+    return !unit->enabled && most && unit->success_count >= most;
+}
+
+static void pack_enabled(struct buf *out, const char *key, bool enabled)
+{
+    pack_key(out, key);
+    pack_map(out, 1);
+    pack_key(out, "enabled");
+    pack_bool(out, enabled);
+}
+
+void unit_switch(struct engine *engine, struct unit *unit, bool enabled, const char *why)
+{
+    unit->enabled = enabled;
+    unit_touch(engine, unit);
+    struct buf *out = &engine->scratch_buf;
+    buf_clear(out);
+    pack_map(out, 4);
+    pack_key(out, "reason");
+    pack_cstr(out, "config-change");
+    pack_enabled(out, "previous", !enabled);
+    pack_enabled(out, "current", enabled);
+    pack_key(out, "why");
+    pack_cstr(out, why);
+    struct synk_bytes payload = arena_copy(&engine->scratch, buf_bytes(out));
+    event_emit(engine, &(struct event){.type = EVENT_UPDATED, .unit = unit, .payload = payload});
+}
+
 /* A unit of this id that comes later is another one. */
 static void forget_worker_pauses(struct engine *engine, struct unit *unit)
 {
@@ -515,7 +547,7 @@ enum synk_status unit_resolve(struct engine *engine, struct synk_bytes text, str
 }
 
 /* The value below which `percent` of all lie: exact to its power of two, and within that as if they
- * were spread evenly. */
+ * were spread evenly between the shortest and the longest there can be. */
 static uint32_t percentile(const struct execution *execution, unsigned percent)
 {
     uint64_t total = 0, below = 0;
@@ -525,8 +557,10 @@ static uint32_t percentile(const struct execution *execution, unsigned percent)
     for (unsigned i = 0; i < 32; i++) {
         uint64_t here = execution->histogram[i];
         if (below + here >= wanted && here) {
-            uint64_t low = i ? UINT64_C(1) << i : 0, high = UINT64_C(2) << i;
-            return (uint32_t)(low + (high - 1 - low) * (wanted - below) / here);
+            uint64_t low = i ? UINT64_C(1) << i : 0, high = (UINT64_C(2) << i) - 1;
+            low = low < execution->least_ms ? execution->least_ms : low;
+            high = high > execution->most_ms ? execution->most_ms : high;
+            return (uint32_t)(low + (high - low) * (wanted - below) / here);
         }
         below += here;
     }
@@ -554,21 +588,43 @@ static void encode_execution(const struct execution *execution, struct buf *out)
     }
 }
 
-static void encode_settings(const struct overlay *overlay, struct buf *out)
+void setting_append(const struct unit *unit, const char *worker, struct synk_bytes field,
+                    struct synk_bytes value, struct buf *out)
 {
+    static const uint8_t nil[] = {0xc0};
+    const struct definition *definition = unit->current ? unit->current->definition : NULL;
+    uint32_t part = DEFINITION_UNIT;
+    if (definition && worker[0])
+        part = definition_find_worker(definition, bytes_str(worker));
+    bool has_part = definition && (!worker[0] || part != NONE);
+    if (has_part && bytes_equal(value, bytes_of(nil, sizeof(nil))))
+        definition_default(definition, part, field, out);
+    else
+        pack_encoded(out, value);
+}
+
+static void encode_settings(const struct unit *unit, struct buf *out)
+{
+    const struct overlay *overlay = &unit->overlay;
+    size_t count = 0;
+    for (size_t i = 0; i < overlay->count; i++)
+        count += setting_differs(&overlay->settings[i]);
     pack_key(out, "settings");
-    pack_array(out, overlay->count);
+    pack_array(out, count);
     for (size_t i = 0; i < overlay->count; i++) {
         const struct setting *setting = &overlay->settings[i];
+        if (!setting_differs(setting))
+            continue;
         pack_map(out, 4);
         pack_key(out, "worker");
         setting->worker[0] ? pack_cstr(out, setting->worker) : pack_null(out);
         pack_key(out, "field");
         pack_cstr(out, setting->field);
         pack_key(out, "value");
-        pack_encoded(out, blob_bytes(setting->value));
+        struct synk_bytes field = bytes_str(setting->field);
+        setting_append(unit, setting->worker, field, blob_bytes(setting->value), out);
         pack_key(out, "was");
-        pack_encoded(out, blob_bytes(setting->was));
+        setting_append(unit, setting->worker, field, blob_bytes(setting->was), out);
     }
 }
 
@@ -576,7 +632,7 @@ void unit_encode(const struct engine *engine, const struct unit *unit, bool with
                  struct buf *out)
 {
     const struct definition *definition = unit->current ? unit->current->definition : NULL;
-    pack_map(out, with_definition ? 17 : 16);
+    pack_map(out, with_definition ? 18 : 17);
     pack_key(out, "id");
     pack_string(out, unit->id);
     pack_key(out, "kind");
@@ -614,7 +670,9 @@ void unit_encode(const struct engine *engine, const struct unit *unit, bool with
     const struct run *last = run_find_number(engine, unit, unit->last_number);
     pack_key(out, "error");
     last && last->error ? pack_string(out, blob_bytes(last->error)) : pack_null(out);
-    encode_settings(&unit->overlay, out);
+    pack_key(out, "disabledWhy");
+    unit_had_its_runs(unit) ? pack_cstr(out, "maxRuns reached") : pack_null(out);
+    encode_settings(unit, out);
     if (with_definition) {
         pack_key(out, "definition");
         definition ? definition_encode(definition, out) : pack_null(out);
@@ -636,6 +694,10 @@ void execution_add(struct execution *execution, int64_t took_ms)
 {
     uint32_t ms = took_ms < 0 ? 0 : took_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)took_ms;
     execution->recent_ms[execution->count % 10] = ms;
+    if (!execution->count || ms < execution->least_ms)
+        execution->least_ms = ms;
+    if (!execution->count || ms > execution->most_ms)
+        execution->most_ms = ms;
     execution->count++;
     execution->total_ms += ms;
     unsigned bucket = 0;
@@ -650,7 +712,7 @@ void execution_encode(const struct execution *execution, struct buf *out)
     uint32_t buckets = 32;
     while (buckets && !execution->histogram[buckets - 1])
         buckets--;
-    pack_array(out, 4);
+    pack_array(out, 6);
     pack_uint(out, execution->count);
     pack_uint(out, execution->total_ms);
     pack_array(out, recent);
@@ -659,6 +721,8 @@ void execution_encode(const struct execution *execution, struct buf *out)
     pack_array(out, buckets);
     for (uint32_t i = 0; i < buckets; i++)
         pack_uint(out, execution->histogram[i]);
+    pack_uint(out, execution->least_ms);
+    pack_uint(out, execution->most_ms);
 }
 
 void execution_decode(struct execution *execution, struct synk_bytes bytes)
@@ -670,6 +734,9 @@ void execution_decode(struct execution *execution, struct synk_bytes bytes)
     *execution = (struct execution){
         .count = (uint64_t)synk_value_int(synk_value_at(root, 0), 0),
         .total_ms = (uint64_t)synk_value_int(synk_value_at(root, 1), 0),
+        /* Earlier records do not tell. */
+        .least_ms = (uint32_t)synk_value_int(synk_value_at(root, 4), 0),
+        .most_ms = (uint32_t)synk_value_int(synk_value_at(root, 5), UINT32_MAX),
     };
     for (size_t i = 0; i < 10; i++)
         execution->recent_ms[i] =

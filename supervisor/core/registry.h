@@ -24,12 +24,20 @@ void unit_set_enabled(struct engine *engine, struct unit *unit, bool enabled);
 void unit_release(struct engine *engine, struct unit *unit);
 void version_unref(struct version *version);
 void unit_free(struct unit *unit);
+/* Enables it or not, as its runs or a reset have it, and tells why. */
+void unit_switch(struct engine *engine, struct unit *unit, bool enabled, const char *why);
+/* Whether it is disabled because it has had its maxRuns. */
+bool unit_had_its_runs(const struct unit *unit);
 bool unit_worker_is_paused(const struct unit *unit, const char *worker);
 void unit_set_paused(struct engine *engine, struct unit *unit, bool paused);
 bool unit_set_worker_paused(struct engine *engine, struct unit *unit, struct synk_bytes worker,
                             bool paused);
 /* Puts ready tasks of the worker into the lanes where they belong now. */
 void unit_requeue_worker(struct engine *engine, struct unit *unit, const char *worker);
+/* Appends a field's value as it counts: where it is nil, the default. `worker` is of a process, or
+ * "". */
+void setting_append(const struct unit *unit, const char *worker, struct synk_bytes field,
+                    struct synk_bytes value, struct buf *out);
 void unit_encode(const struct engine *engine, const struct unit *unit, bool with_definition,
                  struct buf *out);
 /* The same, but without a definition that is too large for a message. */

@@ -417,10 +417,10 @@ void run_start(struct engine *engine, struct run *run)
     if (run->version) {
         unit_set_status(engine, unit, UNIT_RUNNING);
         const struct definition *definition = run->version->definition;
-        struct synk_bytes mode =
-            definition->kind == UNIT_PROCESS
-                ? payload_text(engine, "runMode", bytes_str(run_mode_name(run_mode_of(run))))
-                : (struct synk_bytes){0};
+        const char *order = run_is_graph(run) ? "graph" : run_mode_name(run_mode_of(run));
+        struct synk_bytes mode = definition->kind == UNIT_PROCESS
+                                     ? payload_text(engine, "runMode", bytes_str(order))
+                                     : (struct synk_bytes){0};
         milestone_unit(engine, unit, "running", mode);
         if (definition->unit->on_start.count)
             hooks_fire(engine, &definition->unit->on_start, run, NONE, (struct synk_bytes){0});
@@ -500,31 +500,6 @@ static enum run_status final_status(const struct run *run)
     return run->cancelling || run->counts[TASK_CANCELLED] ? RUN_CANCELLED : RUN_SUCCEEDED;
 }
 
-/* It has had its maxRuns. */
-static void disable(struct engine *engine, struct unit *unit)
-{
-    unit->enabled = false;
-    unit->due = unit->due_at = 0;
-    struct buf *out = &engine->scratch_buf;
-    buf_clear(out);
-    pack_map(out, 4);
-    pack_key(out, "reason");
-    pack_cstr(out, "config-change");
-    pack_key(out, "previous");
-    pack_map(out, 1);
-    pack_key(out, "enabled");
-    pack_bool(out, true);
-    pack_key(out, "current");
-    pack_map(out, 1);
-    pack_key(out, "enabled");
-    pack_bool(out, false);
-    pack_key(out, "why");
-    pack_cstr(out, "maxRuns");
-    event_emit(engine, &(struct event){.type = EVENT_UPDATED,
-                                       .unit = unit,
-                                       .payload = arena_copy(&engine->scratch, buf_bytes(out))});
-}
-
 /* The run's error names its first failed worker. */
 static void find_error(struct run *run)
 {
@@ -561,8 +536,10 @@ static void account(struct engine *engine, struct run *run)
                         : run->status == RUN_CANCELLED ? UNIT_IDLE
                                                        : UNIT_ERROR);
     uint64_t most = unit->current->definition->unit->max_runs;
-    if (most && unit->success_count >= most && unit->enabled)
-        disable(engine, unit);
+    if (most && unit->success_count >= most && unit->enabled) {
+        unit->due = unit->due_at = 0;
+        unit_switch(engine, unit, false, "maxRuns");
+    }
 }
 
 static void finish(struct engine *engine, struct run *run)

@@ -55,7 +55,7 @@ static void resolve_nils(struct change *change)
     uint32_t count = 0;
     for (uint32_t i = 0; i < fields->count; i++) {
         struct node item = fields->items[i];
-        if (item.kind == NODE_NULL) {
+        if (item.kind == NODE_NULL && !definition_is_work(fields->keys[i].text)) {
             const struct setting *setting =
                 overlay_find(&change->unit->overlay, worker_of(change), fields->keys[i].text);
             if (!setting)
@@ -68,49 +68,42 @@ static void resolve_nils(struct change *change)
     fields->count = count;
 }
 
-static bool is_given(const struct node *fields, const char *name)
+/* What the unit runs is one choice: as it was before, or as the file has it where a field of it is
+ * to go back, and then what is given. Nothing stays of it in `fields` where it is as it was. */
+static void resolve_work(struct change *change)
 {
-    for (uint32_t i = 0; i < fields->count; i++)
-        if (bytes_equal(fields->keys[i].text, bytes_str(name)))
-            return fields->items[i].kind != NODE_NULL;
-    return false;
-}
-
-/* What a new `run` or `command` takes the place of is a change too, so that it can be taken back
- * and does not come back with the next file. */
-static void add_replaced(struct change *change)
-{
-    static const char *const of_commands[] = {"command", "cwd",   "env",
-                                              "envFile", "stdin", "output"};
-    static const char *const of_functions[] = {"run", "payload"};
-    struct node *fields = &change->fields;
-    bool runs = is_given(fields, "run"), commands = is_given(fields, "command");
-    if (runs == commands)
-        return;
-    const char *const *names = runs ? of_commands : of_functions;
-    size_t count = runs ? sizeof(of_commands) / sizeof(*of_commands)
-                        : sizeof(of_functions) / sizeof(*of_functions);
-    struct node all = {.kind = NODE_MAP, .count = fields->count};
-    all.keys = arena_zalloc(&change->arena, fields->count + count, sizeof(*all.keys));
-    all.items = arena_zalloc(&change->arena, fields->count + count, sizeof(*all.items));
+    struct node *fields = &change->fields, before = {.kind = NODE_MAP};
+    bool is_work = false, goes_back = false;
     for (uint32_t i = 0; i < fields->count; i++) {
-        all.keys[i] = fields->keys[i];
-        all.items[i] = fields->items[i];
+        bool is_of_it = definition_is_work(fields->keys[i].text);
+        is_work |= is_of_it;
+        goes_back |= is_of_it && fields->items[i].kind == NODE_NULL;
     }
-    struct buf now = {0};
-    for (size_t i = 0; i < count; i++) {
-        buf_clear(&now);
-        definition_field(change->unit->current->definition, part_of(change), bytes_str(names[i]),
-                         &now);
-        bool is_there = now.size != 1 || now.data[0] != 0xc0; /* nil */
-        if (!is_there || has_field(change, names[i]))
-            continue;
-        all.keys[all.count].kind = NODE_STRING;
-        all.keys[all.count].text = bytes_str(names[i]);
-        all.items[all.count++].kind = NODE_NULL;
+    if (!is_work)
+        return;
+    struct node keys[DEFINITION_WORK_FIELDS], items[DEFINITION_WORK_FIELDS];
+    struct buf out = {0};
+    for (uint32_t i = 0; i < DEFINITION_WORK_FIELDS; i++) {
+        struct synk_bytes name = bytes_str(definition_work_fields[i]);
+        const struct setting *setting =
+            goes_back ? overlay_find(&change->unit->overlay, worker_of(change), name) : NULL;
+        buf_clear(&out);
+        definition_field(change->unit->current->definition, part_of(change), name, &out);
+        keys[i] = (struct node){.kind = NODE_STRING, .text = name};
+        struct synk_bytes value = setting ? blob_bytes(setting->was) : buf_bytes(&out);
+        definition_node_decode(arena_copy(&change->arena, value), &change->arena, &items[i], NULL);
     }
-    buf_fini(&now);
-    *fields = all;
+    before.keys = keys;
+    before.items = items;
+    before.count = DEFINITION_WORK_FIELDS;
+    definition_complete_work(&before, fields, &change->arena);
+    struct node made = *fields;
+    made.keys += fields->count - DEFINITION_WORK_FIELDS;
+    made.items += fields->count - DEFINITION_WORK_FIELDS;
+    made.count = DEFINITION_WORK_FIELDS;
+    if (definition_has_fields(change->unit->current->definition, part_of(change), &made))
+        fields->count -= DEFINITION_WORK_FIELDS;
+    buf_fini(&out);
 }
 
 static enum synk_status read_fields(const struct request *request, struct change *change,
@@ -127,7 +120,7 @@ static enum synk_status read_fields(const struct request *request, struct change
         definition_node_decode(buf_bytes(&change->encoded), &change->arena, &change->fields, error);
     if (!status) {
         resolve_nils(change);
-        add_replaced(change);
+        resolve_work(change);
     }
     return status;
 }
@@ -271,6 +264,7 @@ static enum synk_status change_fields(struct engine *engine, struct change *chan
     for (uint32_t i = 0; i < change->fields.count; i++)
         overlay_set(&unit->overlay, worker_of(change), change->fields.keys[i].text,
                     change->after[i], change->before[i]);
+    overlay_settle_work(&unit->overlay, worker_of(change));
     unit_touch(engine, unit);
     return SYNK_OK;
 }
@@ -298,7 +292,8 @@ static void pack_fields(const struct change *change, uint32_t count,
         if (!is_changed(change, i))
             continue;
         pack_string(out, change->fields.keys[i].text);
-        pack_encoded(out, values[i]);
+        setting_append(change->unit, worker_of(change), change->fields.keys[i].text, values[i],
+                       out);
     }
 }
 
@@ -352,8 +347,13 @@ static void change_status(struct engine *engine, const struct change *change)
     if (pauses || unit->live_runs)
         return;
     if (bytes_equal(change->status, bytes_str("idle"))) {
+        bool had_enough = unit_had_its_runs(unit);
         unit->success_count = 0; /* of maxRuns: it may run as often again */
         unit_touch(engine, unit);
+        if (had_enough) {
+            unit_switch(engine, unit, true, "reset");
+            schedule_unit(engine, unit, false);
+        }
         unit_set_status(engine, unit, UNIT_IDLE);
     } else {
         bool completed = bytes_equal(change->status, bytes_str("completed"));

@@ -126,7 +126,7 @@ class Examples(Example):
         self.assertEqual([what for unit, what in told if unit == "backup"], [
             "created", 'status-change: "idle" -> "running"', 'status-change: "running" -> "error"',
             'status-change: "error" -> "idle"', 'status-change: "idle" -> "running"',
-            'status-change: "running" -> "completed"', 'config-change: {"maxRetries":null} -> {"maxRetries":2}',
+            'status-change: "running" -> "completed"', 'config-change: {"maxRetries":0} -> {"maxRetries":2}',
             'status-change: "completed" -> "paused"'])
         self.assert_in_order(out, "backup#1  failed", "backup#2  succeeded", "$ ls vault", "data.txt", "the vault is slow today")
 

@@ -24,7 +24,7 @@ class Settings(Unit):
         event = [e for e in self.events("--type", "updated")
                  if e["payload"]["reason"] == "config-change"][-1]
         self.assertEqual((event["unit"], event["worker"]), ("p", "a"))
-        self.assertEqual(event["payload"]["previous"], {"maxRetries": None, "retryDelayMs": None})
+        self.assertEqual(event["payload"]["previous"], {"maxRetries": 0, "retryDelayMs": 0})
         self.assertEqual(event["payload"]["current"], {"maxRetries": 2, "retryDelayMs": 1})
         self.assertEqual(event["payload"]["why"], "flaky")
         self.kill_supervisor()

@@ -39,7 +39,8 @@ static void a_graph_runs_in_order(void)
     CU_ASSERT_EQUAL(f.acked[1], 4);
     CU_ASSERT_EQUAL(fixture_count_events(&f, "\"type\":\"complete\""), 4);
     CU_ASSERT_EQUAL(fixture_count_events(&f, "\"type\":\"start\""), 4);
-    CU_ASSERT_EQUAL(fixture_count_events(&f, "unit:p:running"), 1);
+    CU_ASSERT_EQUAL(
+        fixture_count_events(&f, "unit:p:running\",\"payload\":{\"runMode\":\"graph\"}"), 1);
     CU_ASSERT_EQUAL(fixture_count_events(&f, "unit:p:completed"), 1);
     CU_ASSERT_EQUAL(fixture_unit(&f, "p")->status, UNIT_COMPLETED);
     uint64_t show = fixture_ask(&f, 1, MSG_SHOW, "{\"id\":\"p\"}");

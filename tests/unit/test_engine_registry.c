@@ -29,8 +29,7 @@ static void a_setting_counts_from_the_next_attempt(void)
     CU_ASSERT_TRUE(has(set(&f, "{\"id\":\"p/a\",\"set\":{\"maxRetries\":0,\"priority\":7}}"),
                        "\"changed\":[\"maxRetries\",\"priority\"]"));
     CU_ASSERT_EQUAL(fixture_count_events(&f, "config-change"), 1);
-    CU_ASSERT_EQUAL(fixture_count_events(&f, "\"previous\":{\"maxRetries\":1,\"priority\":null}"),
-                    1);
+    CU_ASSERT_EQUAL(fixture_count_events(&f, "\"previous\":{\"maxRetries\":1,\"priority\":0}"), 1);
     CU_ASSERT_TRUE(fixture_end(&f, "a", OUTCOME_FAILED, "null"));
     CU_ASSERT_STRING_EQUAL(fixture_state(&f, run, "a"), "failed");
     CU_ASSERT_STRING_EQUAL(fixture_run_status(&f, run), "failed");
@@ -116,6 +115,82 @@ static void other_work_is_for_the_next_run(void)
     fixture_fini(&f);
 }
 
+/* Whether the unit has these settings over what its file says. */
+static bool has_settings(struct fixture *f, const char *id, const char *settings)
+{
+    char body[64], text[512];
+    snprintf(body, sizeof(body), "{\"id\":\"%s\"}", id);
+    snprintf(text, sizeof(text), "\"settings\":%s", settings);
+    return fixture_reply_has(f, fixture_ask(f, 1, MSG_SHOW, body), text);
+}
+
+static void what_a_worker_runs_is_one_choice(void)
+{
+    static const char *const back[] = {"{\"command\":null}", "{\"run\":null}", "{\"env\":null}",
+                                       "{\"run\":null,\"command\":null}"};
+    static const char file[] = "{\"workers\":[{\"id\":\"w\",\"run\":\"odd.prog\",\"payload\":7}]}";
+    struct fixture f;
+    fixture_init(&f);
+    fixture_apply(&f, file);
+    for (size_t i = 0; i < sizeof(back) / sizeof(*back); i++) {
+        char body[128];
+        set(&f, "{\"id\":\"w\",\"set\":{\"command\":\"foo\",\"env\":{\"A\":\"1\"}}}");
+        CU_ASSERT_TRUE(has_settings(
+            &f, "w",
+            "[{\"worker\":null,\"field\":\"run\",\"value\":null,\"was\":\"odd.prog\"},"
+            "{\"worker\":null,\"field\":\"payload\",\"value\":null,\"was\":7},"
+            "{\"worker\":null,\"field\":\"command\",\"value\":\"foo\",\"was\":null},"
+            "{\"worker\":null,\"field\":\"env\",\"value\":{\"A\":\"1\"},\"was\":null}]"));
+        set(&f, "{\"id\":\"w\",\"set\":{\"run\":\"odd.one\"}}");
+        CU_ASSERT_TRUE(has_settings(
+            &f, "w",
+            "[{\"worker\":null,\"field\":\"run\",\"value\":\"odd.one\",\"was\":\"odd.prog\"},"
+            "{\"worker\":null,\"field\":\"payload\",\"value\":null,\"was\":7}]"));
+        fixture_crash(&f);
+        snprintf(body, sizeof(body), "{\"id\":\"w\",\"set\":%s}", back[i]);
+        CU_ASSERT_TRUE(has(set(&f, body), "\"run\":\"odd.prog\",\"payload\":7"));
+        CU_ASSERT_TRUE(has_settings(&f, "w", "[]"));
+    }
+    fixture_fini(&f);
+}
+
+static void a_file_that_runs_something_else_wins_as_a_whole(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_apply(&f, "{\"workers\":[{\"id\":\"w\",\"command\":\"a\"}]}");
+    set(&f, "{\"id\":\"w\",\"set\":{\"command\":\"b\"}}");
+    CU_ASSERT_TRUE(
+        fixture_reply_has(&f, fixture_apply(&f, "{\"workers\":[{\"id\":\"w\",\"command\":\"a\"}]}"),
+                          "\"change\":\"unchanged\""));
+    CU_ASSERT_TRUE(fixture_reply_has(
+        &f,
+        fixture_apply(&f, "{\"workers\":[{\"id\":\"w\",\"command\":\"a\",\"stdin\":\"json\"}]}"),
+        "\"change\":\"changed\""));
+    CU_ASSERT_TRUE(has_settings(&f, "w", "[]"));
+    uint64_t show = fixture_ask(&f, 1, MSG_SHOW, "{\"id\":\"w\"}");
+    CU_ASSERT_TRUE(fixture_reply_has(&f, show, "\"command\":\"a\""));
+    fixture_fini(&f);
+}
+
+static void a_default_is_told_as_what_it_counts_as(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_apply(&f, "{\"workers\":[{\"id\":\"w\",\"run\":\"t.ok\",\"maxRetries\":2}]}");
+    set(&f, "{\"id\":\"w\",\"set\":{\"maxRetries\":0,\"timeoutMs\":5,\"slots\":2}}");
+    CU_ASSERT_EQUAL(
+        fixture_count_events(&f, "\"previous\":{\"maxRetries\":2,\"timeoutMs\":10000,\"slots\":1},"
+                                 "\"current\":{\"maxRetries\":0,\"timeoutMs\":5,\"slots\":2}"),
+        1);
+    CU_ASSERT_TRUE(
+        has_settings(&f, "w",
+                     "[{\"worker\":null,\"field\":\"maxRetries\",\"value\":0,\"was\":2},"
+                     "{\"worker\":null,\"field\":\"timeoutMs\",\"value\":5,\"was\":10000},"
+                     "{\"worker\":null,\"field\":\"slots\",\"value\":2,\"was\":1}]"));
+    fixture_fini(&f);
+}
+
 static void bad_settings_are_refused(void)
 {
     static const struct {
@@ -172,6 +247,70 @@ static void enabling_after_max_runs_starts_the_count_anew(void)
     set(&f, "{\"id\":\"w\",\"set\":{\"enabled\":true}}");
     CU_ASSERT_TRUE(fixture_unit(&f, "w")->enabled);
     CU_ASSERT_EQUAL(fixture_unit(&f, "w")->success_count, 0);
+    fixture_fini(&f);
+}
+
+static bool explains(struct fixture *f, const char *unit, const char *text)
+{
+    char body[64];
+    snprintf(body, sizeof(body), "{\"unit\":\"%s\"}", unit);
+    return fixture_reply_has(f, fixture_ask(f, 1, MSG_EXPLAIN, body), text);
+}
+
+static void a_reset_lets_a_unit_run_as_often_again(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 2);
+    fixture_apply(&f, "{\"workers\":[{\"id\":\"w\",\"run\":\"t.ok\",\"maxRuns\":1,"
+                      "\"intervalMs\":1000}]}");
+    fixture_start(&f, "{\"unit\":\"w\"}");
+    fixture_end(&f, "w", OUTCOME_SUCCEEDED, "1");
+    uint64_t show = fixture_ask(&f, 1, MSG_SHOW, "{\"id\":\"w\"}");
+    CU_ASSERT_TRUE(fixture_reply_has(&f, show, "\"disabledWhy\":\"maxRuns reached\""));
+    CU_ASSERT_TRUE(explains(&f, "w", "disabled: it has had its maxRuns (1)"));
+    CU_ASSERT_TRUE(has(set(&f, "{\"id\":\"w\",\"status\":\"idle\"}"), "\"enabled\":true"));
+    CU_ASSERT_EQUAL(fixture_count_events(&f, "\"current\":{\"enabled\":true},\"why\":\"reset\""),
+                    1);
+    CU_ASSERT_TRUE(explains(&f, "w", "due next at 20"));
+    fixture_forget_tasks(&f);
+    fixture_pass(&f, 1000);
+    CU_ASSERT_PTR_NOT_NULL(fixture_sent(&f, "w"));
+    /* Who disabled it by hand has not had its maxRuns. */
+    set(&f, "{\"id\":\"w\",\"set\":{\"enabled\":false}}");
+    CU_ASSERT_TRUE(explains(&f, "w", "disabled: `synk enable w`; w#2 is running"));
+    fixture_end(&f, "w", OUTCOME_FAILED, "1");
+    set(&f, "{\"id\":\"w\",\"status\":\"idle\"}");
+    CU_ASSERT_FALSE(fixture_unit(&f, "w")->enabled);
+    fixture_fini(&f);
+}
+
+static void a_unit_that_does_not_run_is_explained(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 1);
+    fixture_apply(&f, process);
+    CU_ASSERT_TRUE(explains(&f, "p", "nothing schedules it: `synk run p`\""));
+    fixture_start(&f, "{\"unit\":\"p\"}");
+    fixture_start(&f, "{\"unit\":\"p\"}");
+    CU_ASSERT_TRUE(explains(&f, "p", "p#1 is running; 1 queued behind it; nothing schedules it"));
+    set(&f, "{\"id\":\"p\",\"status\":\"paused\"}");
+    CU_ASSERT_TRUE(explains(&f, "p", "paused: `synk resume p`; p#1 is running"));
+    CU_ASSERT_TRUE(explains(&f, "p", "\"stuck\":true"));
+    set(&f, "{\"id\":\"p\",\"status\":\"idle\"}");
+    set(&f, "{\"id\":\"p/a\",\"status\":\"paused\"}");
+    CU_ASSERT_TRUE(explains(&f, "p/a", "worker 'a' is paused: `synk resume p/a`"));
+    CU_ASSERT_TRUE(explains(&f, "q", "there is no unit 'q'"));
+    fixture_apply(&f, "{\"workers\":[{\"id\":\"m\",\"run\":\"t.ok\",\"runOnMilestone\":\"x\"}]}");
+    CU_ASSERT_TRUE(explains(&f, "m", "runs when milestone 'x' is emitted\""));
+    fixture_start(&f, "{\"unit\":\"m\"}");
+    fixture_ask(&f, 1, MSG_CANCEL, "{\"run\":\"m#1\"}");
+    CU_ASSERT_TRUE(explains(&f, "m", "emitted; its last run, #1, was cancelled at 20") ||
+                   explains(&f, "m", "m#1 is running"));
+    /* Both: a run, where there is no such unit. */
+    uint64_t asked = fixture_ask(&f, 1, MSG_EXPLAIN, "{\"unit\":\"p#1\",\"run\":\"p#1\"}");
+    CU_ASSERT_TRUE(fixture_reply_has(&f, asked, "\"run\":\"p#1\""));
     fixture_fini(&f);
 }
 
@@ -268,6 +407,25 @@ static void execution_times_are_shown(void)
     fixture_fini(&f);
 }
 
+static void percentiles_lie_within_what_was_measured(void)
+{
+    struct fixture f;
+    fixture_init(&f);
+    fixture_host(&f, 1, "h", 2);
+    fixture_apply(&f, "{\"workers\":[{\"id\":\"w\",\"run\":\"t.ok\"}]}");
+    static const int64_t took[] = {225, 215, 225};
+    for (size_t i = 0; i < 3; i++) {
+        fixture_start(&f, "{\"unit\":\"w\"}");
+        fixture_pass(&f, took[i]);
+        fixture_end(&f, "w", OUTCOME_SUCCEEDED, "1");
+    }
+    fixture_crash(&f);
+    uint64_t show = fixture_ask(&f, 1, MSG_SHOW, "{\"id\":\"w\"}");
+    CU_ASSERT_TRUE(
+        fixture_reply_has(&f, show, "\"percentilesMs\":{\"p50\":221,\"p90\":225,\"p99\":225}"));
+    fixture_fini(&f);
+}
+
 int main(int argc, char **argv)
 {
     static const struct unit_case cases[] = {
@@ -277,15 +435,21 @@ int main(int argc, char **argv)
         {"a_file_that_changes_the_field_wins", a_file_that_changes_the_field_wins},
         {"nil_goes_back_to_the_file", nil_goes_back_to_the_file},
         {"other_work_is_for_the_next_run", other_work_is_for_the_next_run},
+        {"what_a_worker_runs_is_one_choice", what_a_worker_runs_is_one_choice},
+        {"a_file_that_runs_something_else_wins", a_file_that_runs_something_else_wins_as_a_whole},
+        {"a_default_is_told_as_what_it_counts_as", a_default_is_told_as_what_it_counts_as},
         {"bad_settings_are_refused", bad_settings_are_refused},
         {"status_is_set_by_hand", status_is_set_by_hand},
         {"enabling_after_max_runs_starts_the_count_anew",
          enabling_after_max_runs_starts_the_count_anew},
+        {"a_reset_lets_a_unit_run_as_often_again", a_reset_lets_a_unit_run_as_often_again},
+        {"a_unit_that_does_not_run_is_explained", a_unit_that_does_not_run_is_explained},
         {"release_waits_for_nothing_or_is_forced", release_waits_for_nothing_or_is_forced},
         {"lists_filter_and_snapshots_page", lists_filter_and_snapshots_page},
         {"events_of_a_run_that_there_is_not_are_refused",
          events_of_a_run_that_there_is_not_are_refused},
         {"execution_times_are_shown", execution_times_are_shown},
+        {"percentiles_lie_within_what_was_measured", percentiles_lie_within_what_was_measured},
         {NULL, NULL},
     };
     return unit_main(argc, argv, "engine_registry", cases);

@@ -1,5 +1,6 @@
 /* synk explain: why is this not running, and why did it end as it did? */
 #include <stdio.h>
+#include <string.h>
 
 #include "tools/synk/output.h"
 #include "tools/synk/verbs.h"
@@ -45,6 +46,16 @@ static void print_tasks(const struct synk_value *reply)
     }
 }
 
+static void print_unit(const struct synk_value *reply)
+{
+    struct synk_bytes status = text_of(reply, "status");
+    fputs(style_on(STYLE_BOLD), stdout);
+    print_text(text_of(reply, "unit"), 0);
+    printf("%s  %s%.*s%s\n", style_off(), style_on(style_of(status)), (int)status.size,
+           (const char *)status.data, style_off());
+    print_block(text_of(reply, "text"), 4, output_cut((size_t)output_width()));
+}
+
 static int run(struct cli *cli, int argc, char **argv)
 {
     struct synk_client *client = NULL;
@@ -53,9 +64,15 @@ static int run(struct cli *cli, int argc, char **argv)
     int count = args_parse(cli, argc, argv, NULL, 1, 2);
     if (count < 0)
         return EXIT_USAGE;
-    pack_map(&body, (size_t)count);
+    /* Without a number it is a unit, or else the name of a submission to the pool. */
+    bool may_be_unit = count == 1 && !strchr(argv[0], '#');
+    pack_map(&body, (size_t)count + may_be_unit);
     pack_key(&body, "run");
     pack_cstr(&body, argv[0]);
+    if (may_be_unit) {
+        pack_key(&body, "unit");
+        pack_cstr(&body, argv[0]);
+    }
     if (count > 1) {
         pack_key(&body, "worker");
         pack_cstr(&body, argv[1]);
@@ -67,6 +84,8 @@ static int run(struct cli *cli, int argc, char **argv)
     synk_client_close(client);
     if (!code && cli->json)
         print_json(synk_document_root(reply));
+    else if (!code && text_of(synk_document_root(reply), "unit").size)
+        print_unit(synk_document_root(reply));
     else if (!code)
         print_tasks(synk_document_root(reply));
     synk_document_free(reply);
@@ -75,8 +94,9 @@ static int run(struct cli *cli, int argc, char **argv)
 
 const struct verb verb_explain = {
     .name = "explain",
-    .arguments = "RUN [WORKER]",
-    .summary = "Tell why a run, or one of its tasks, is where it is",
-    .help = "  RUN  UNIT#N, or UNIT#last\n",
+    .arguments = "RUN [WORKER] | UNIT",
+    .summary = "Tell why a run, one of its tasks, or a unit is where it is",
+    .help = "  RUN   UNIT#N, or UNIT#last\n"
+            "  UNIT  why it does not run: disabled, paused, due later, queued\n",
     .run = run,
 };

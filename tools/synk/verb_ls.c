@@ -46,8 +46,10 @@ static void add_unit(struct table *table, const struct synk_value *item)
     add_time(table, item, "dueAt");
     bool is_enabled = synk_value_bool(synk_value_get(item, "enabled"), true);
     char *id = synk_value_string_dup(synk_value_get(item, "id"));
-    table_addf(table, is_enabled ? STYLE_NONE : STYLE_DIM, "%s%s", id ? id : "",
-               is_enabled ? "" : " (disabled)");
+    struct synk_bytes why = text_of(item, "disabledWhy");
+    table_addf(table, is_enabled ? STYLE_NONE : STYLE_DIM, "%s%s%s%.*s%s", id ? id : "",
+               is_enabled ? "" : " (disabled", why.size ? ": " : "", (int)why.size,
+               why.size ? (const char *)why.data : "", is_enabled ? "" : ")");
     free(id);
 }
 

@@ -53,7 +53,10 @@ static void print_change(const char *id, const struct synk_value *reply)
     fputs(style_on(style_of(status)), stdout);
     print_text(status, 0);
     fputs(style_off(), stdout);
-    puts(synk_value_bool(synk_value_get(unit, "enabled"), true) ? "" : ", disabled");
+    struct synk_bytes why = text_of(unit, "disabledWhy");
+    bool is_enabled = synk_value_bool(synk_value_get(unit, "enabled"), true);
+    printf("%s%s%.*s\n", is_enabled ? "" : ", disabled", why.size ? ": " : "", (int)why.size,
+           why.size ? (const char *)why.data : "");
 }
 
 static int send_change(const struct cli *cli, const char *id, struct synk_builder *builder)
