@@ -163,8 +163,8 @@ static const struct kind {
     size_t columns;
     void (*add)(struct table *table, const struct synk_value *item);
 } kinds[] = {
-    {"units", unit_headers, 6, add_unit}, {"workers", worker_headers, 3, add_worker},
-    {"runs", run_headers, 8, add_run},    {"hosts", host_headers, 8, add_host},
+    {"units", unit_headers, 6, add_unit},      {"workers", worker_headers, 3, add_worker},
+    {"runs", run_headers, 8, add_run},         {"hosts", host_headers, 8, add_host},
     {"pool", pool_headers, 9, add_submission}, {"slots", slot_headers, 9, add_slot},
     {"limits", limit_headers, 4, add_limit},
 };
@@ -317,9 +317,11 @@ static int run(struct cli *cli, int argc, char **argv)
 
 const struct verb verb_ls = {
     .name = "ls",
-    .arguments = "[units|workers|runs|hosts|pool|slots|limits] [--unit U] [--status S] [--since T]\n"
-                 "                [--limit N]",
-    .summary = "List units, a process's workers, runs, hosts and their slots, pool submissions, limits",
+    .arguments =
+        "[units|workers|runs|hosts|pool|slots|limits] [--unit U] [--status S] [--since T]\n"
+        "                [--limit N]",
+    .summary =
+        "List units, a process's workers, runs, hosts and their slots, pool submissions, limits",
     .help = "  --unit U    runs or workers of this unit\n"
             "  --status S  idle running error completed paused; runs: queued running succeeded\n"
             "              failed cancelled skipped\n"
