@@ -152,7 +152,7 @@ class Newcomer(SynkTest):
         self.assertIn("did you mean 'nightly'", self.synk("run", "nigthly", status=4).err)
         self.assertIn("did you mean 'nightly'", self.synk("show", "nightl#1", status=4).err)
         self.assertIn("has not run yet", self.synk("show", "nightly#1", status=4).err)
-        self.assertIn("UNIT#N", self.synk("explain", "nightly", status=2).err)
+        self.assertIn("`synk run nightly`", self.synk("explain", "nightly").out)
 
     def test_a_file_or_status_in_the_wrong_place_is_told(self):
         path = self.write("t.yaml", "workers: [{id: w, command: 'true'}]")
