@@ -156,7 +156,7 @@ static void draw_task(struct draw_line *line, const struct synk_value *run,
     char took[32], tries[24] = "";
     int64_t took_ms = started_at > 0 ? (ended_at > 0 ? ended_at : now_ms) - started_at : -1;
     if (attempts > 1)
-        snprintf(tries, sizeof(tries), "x%lld", (long long)attempts);
+        snprintf(tries, sizeof(tries), "↻%lld", (long long)attempts);
     draw_mark(line, state);
     draw_cell(line, text_of(task, "worker"), name, 1, STYLE_NONE);
     draw_cell(line, state, 11, 1, style_of(state));
