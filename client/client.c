@@ -88,6 +88,9 @@ static enum synk_status locate(struct synk_client *client,
         status_prefix(error, "%s", is_environment ? "SYNK_CONNECT" : "--connect");
         return status;
     }
+    status = key_ring_load(options->key_file, options->server_key, &client->keys, error);
+    if (status)
+        return status;
     struct buf where = {0};
     address_list_print(&client->addresses, &where);
     client->where = (char *)where.data;
@@ -145,6 +148,7 @@ void synk_client_close(struct synk_client *client)
             close(fds[i]);
     turn_fini(&client->turn);
     free(client->where);
+    explicit_bzero(&client->keys, sizeof(client->keys));
     free(client);
 }
 

@@ -15,6 +15,7 @@
 #include "proto/address.h"
 #include "proto/bytes.h"
 #include "proto/directory.h"
+#include "proto/keyfile.h"
 #include "proto/limits.h"
 #include "proto/msg.h"
 #include "proto/value.h"
@@ -90,6 +91,7 @@ struct link {
     unsigned refusals;      /* connections in a row that failed */
     unsigned sockets;       /* opened so far */
     char refused_text[256]; /* why the last one would not have us */
+    char shut_text[128];    /* why a handshake failed */
 };
 
 /* See turn.c. */
@@ -106,6 +108,7 @@ struct synk_client {
     struct turn turn;
     struct directory directory;
     struct address_list addresses; /* count 0 = by the directory */
+    struct key_ring keys;          /* only by addresses */
     char *where;                   /* either, for messages */
     int64_t timeout_ms;
     bool fail_fast, is_closing;

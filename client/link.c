@@ -29,13 +29,23 @@ static const struct address *current(const struct synk_client *client)
     return link->has_leader ? &link->leader : &client->addresses.items[link->at];
 }
 
+static void set_keys(const struct synk_client *client, void *socket)
+{
+    const struct key_ring *keys = &client->keys;
+    if (!keys->has_keys)
+        return;
+    zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, keys->pair.public_key, KEY_BYTES);
+    zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, keys->pair.secret_key, KEY_BYTES);
+    zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, keys->server_key, KEY_BYTES);
+}
+
 /* Settings that ZeroMQ only heeds before the connect. Not ZMQ_IMMEDIATE among them: with it, a
  * connection that breaks takes its pipe away at once, and where that is between two frames of a
  * message that is being read, ZeroMQ aborts the program. Nor its heartbeats: `connect` asks whether
  * the program is there, not only its I/O thread. */
-static void *new_socket(struct link *link, int type, const char *address)
+static void *new_socket(const struct synk_client *client, int type, const char *address)
 {
-    void *socket = zmq_socket(link->context, type);
+    void *socket = zmq_socket(client->link.context, type);
     if (!socket)
         return NULL;
     int no_linger = 0, high_water = CLIENT_SOCKET_MESSAGES, reconnect_ms = 50,
@@ -55,6 +65,7 @@ static void *new_socket(struct link *link, int type, const char *address)
     zmq_setsockopt(socket, ZMQ_TCP_KEEPALIVE_IDLE, &idle_s, sizeof(idle_s));
     zmq_setsockopt(socket, ZMQ_TCP_KEEPALIVE_INTVL, &interval_s, sizeof(interval_s));
     zmq_setsockopt(socket, ZMQ_TCP_MAXRT, &unconfirmed_ms, sizeof(unconfirmed_ms));
+    set_keys(client, socket);
     return socket;
 }
 
@@ -92,14 +103,16 @@ static enum synk_status open_sockets(struct synk_client *client, const char *add
     int no_linger = 0;
     /* A new name each time: ZeroMQ gives the old one back when it gets to it. */
     snprintf(monitor, sizeof(monitor), "inproc://monitor-%u", link->sockets++);
-    link->dealer = new_socket(link, ZMQ_DEALER, address);
+    link->dealer = new_socket(client, ZMQ_DEALER, address);
     link->monitor = link->dealer ? zmq_socket(link->context, ZMQ_PAIR) : NULL;
     if (!link->monitor)
         return fail_zmq(error, "cannot open a socket");
     zmq_setsockopt(link->monitor, ZMQ_LINGER, &no_linger, sizeof(no_linger));
     if (zmq_socket_monitor(link->dealer, monitor,
                            ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED |
-                               ZMQ_EVENT_CONNECT_RETRIED) != 0 ||
+                               ZMQ_EVENT_CONNECT_RETRIED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
+                               ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+                               ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL) != 0 ||
         zmq_connect(link->monitor, monitor) != 0)
         return fail_zmq(error, "cannot watch the connection");
     if (zmq_connect(link->dealer, address) != 0)
@@ -324,6 +337,26 @@ static void receive_published(struct synk_client *client, int64_t now_ms)
     }
 }
 
+static bool is_handshake_failure(uint16_t event)
+{
+    return event == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH ||
+           event == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL ||
+           event == ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
+}
+
+/* Somebody is there and we do not get in. ZeroMQ tries again by itself, and so it should: a key may
+ * be allowed any moment. */
+static void shut_out(struct synk_client *client, uint16_t event)
+{
+    struct link *link = &client->link;
+    const char *why = "it does not take this key (`synk keys list` there)";
+    if (!client->keys.has_keys)
+        why = "it asks for keys (--key FILE --server-key KEY, or SYNK_KEY and SYNK_SERVER_KEY)";
+    else if (event != ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+        why = "it asks for no keys, or is not who has this server key";
+    snprintf(link->shut_text, sizeof(link->shut_text), ": %s", why);
+}
+
 static void receive_monitor(struct synk_client *client, int64_t now_ms)
 {
     struct link *link = &client->link;
@@ -338,6 +371,8 @@ static void receive_monitor(struct synk_client *client, int64_t now_ms)
         close_frames(frames, count, 2);
         if (event == ZMQ_EVENT_DISCONNECTED) {
             link->down_since_ms = now_ms;
+        } else if (is_handshake_failure(event)) {
+            shut_out(client, event);
         } else if (event == ZMQ_EVENT_CONNECT_RETRIED && link->down_since_ms) {
             tried_in_vain(client, now_ms);
         } else if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
@@ -357,7 +392,7 @@ void link_open_events(struct synk_client *client)
     struct link *link = &client->link;
     if (link->events || !client->subscriptions || !link->events_address[0])
         return;
-    void *events = new_socket(link, ZMQ_SUB, link->events_address);
+    void *events = new_socket(client, ZMQ_SUB, link->events_address);
     if (!events)
         return; /* subscriptions go on without: they ask by themselves, every few seconds */
     if (zmq_setsockopt(events, ZMQ_SUBSCRIBE, "head", 5) != 0 ||
@@ -394,6 +429,7 @@ static void learn(struct synk_client *client, const struct synk_value *body)
     link->is_found = true;
     link->refusals = 0;
     link->refused_text[0] = '\0';
+    link->shut_text[0] = '\0';
 
     struct synk_bytes address = synk_value_bytes(synk_value_get(body, "events"));
     char text[DIRECTORY_PATH_BYTES] = "";
@@ -506,7 +542,7 @@ static void fail_unanswered(struct synk_client *client, int64_t now_ms)
         status_fail(&error, SYNK_UNAVAILABLE,
                     link->refused_text[0] ? "no supervisor leads at %s: %s"
                                           : "no supervisor answers at %s%s",
-                    client->where, link->refused_text);
+                    client->where, link->refused_text[0] ? link->refused_text : link->shut_text);
         requests_fail(client, &error);
     } else if (client_check_supervisor(client, &error) != SYNK_OK) {
         requests_fail(client, &error);

@@ -171,6 +171,8 @@ void directory_path(const struct directory *directory, enum directory_file file,
         [DIRECTORY_STATE] = {false, "state.db"},
         [DIRECTORY_LOCAL_HOST] = {false, "hosts/local"},
         [DIRECTORY_HOST_LOCK] = {false, "hosts/local/host.lock"},
+        [DIRECTORY_KEYS] = {false, "keys"},
+        [DIRECTORY_SERVER_KEY] = {false, "server.key"},
     };
     snprintf(ret_path, DIRECTORY_PATH_BYTES, "%s/%s",
              files[file].run ? directory->run : directory->state, files[file].name);

@@ -54,6 +54,8 @@ enum directory_file {
     DIRECTORY_STATE,      /* STATE/state.db */
     DIRECTORY_LOCAL_HOST, /* STATE/hosts/local: a directory */
     DIRECTORY_HOST_LOCK,  /* STATE/hosts/local/host.lock: locked for the local host's life */
+    DIRECTORY_KEYS,       /* STATE/keys: the public keys that are let in over the network */
+    DIRECTORY_SERVER_KEY, /* STATE/server.key: the supervisor's own pair */
 };
 void directory_path(const struct directory *directory, enum directory_file file,
                     char ret_path[DIRECTORY_PATH_BYTES]);

@@ -504,6 +504,7 @@ static enum synk_status start(struct daemon *daemon, struct synk_error *error)
     if (!status)
         status = make_workers(daemon, error);
     daemon->link = link_new(&daemon->loop, on_message, daemon);
+    link_set_keys(daemon->link, &daemon->options->keys);
     /* To one address ZeroMQ connects again by itself, and what was queued is not lost. */
     if (daemon->options->address_count > 1)
         link_watch_breaks(daemon->link, on_broken);

@@ -9,9 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/keyfile.h"
+
 struct daemon_options {
     const char *const *addresses; /* of the supervisor and its standbys, for hosts; in turns */
     size_t address_count;
+    struct key_ring keys; /* of connections by tcp */
     const char *name, *dir;
     uint32_t slots;
     const char **plugin_dirs, **tags;

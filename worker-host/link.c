@@ -47,6 +47,7 @@ struct link {
     unsigned monitors; /* so far: each has a name of its own */
     uv_idle_t idle;
     char *address;
+    struct key_ring keys;
     struct queued *first, **last;
     size_t queued_bytes;
     uint64_t dropped;
@@ -161,6 +162,21 @@ static void set_option(void *socket, int option, int value)
     assert(!failed);
 }
 
+void link_set_keys(struct link *link, const struct key_ring *keys)
+{
+    link->keys = *keys;
+}
+
+static void set_keys(struct link *link)
+{
+    const struct key_ring *keys = &link->keys;
+    if (keys->has_keys &&
+        (zmq_setsockopt(link->socket, ZMQ_CURVE_PUBLICKEY, keys->pair.public_key, KEY_BYTES) ||
+         zmq_setsockopt(link->socket, ZMQ_CURVE_SECRETKEY, keys->pair.secret_key, KEY_BYTES) ||
+         zmq_setsockopt(link->socket, ZMQ_CURVE_SERVERKEY, keys->server_key, KEY_BYTES)))
+        abort();
+}
+
 void link_free(struct link *link)
 {
     if (!link)
@@ -172,6 +188,7 @@ void link_free(struct link *link)
     uv_run(link->loop, UV_RUN_NOWAIT); /* lets the closed handles go */
     zmq_ctx_term(link->zmq);
     free(link->address);
+    explicit_bzero(&link->keys, sizeof(link->keys));
     free(link);
 }
 
@@ -200,6 +217,7 @@ enum synk_status link_connect(struct link *link, struct synk_bytes address,
     set_option(link->socket, ZMQ_TCP_MAXRT, UNCONFIRMED_MS);
     if (zmq_setsockopt(link->socket, ZMQ_MAXMSGSIZE, &largest, sizeof(largest)))
         abort();
+    set_keys(link);
     open_monitor(link);
     if (zmq_connect(link->socket, link->address))
         return status_fail(error, SYNK_INVALID, "cannot connect to '%s': %s", link->address,

@@ -4,6 +4,7 @@
 
 #include <uv.h>
 
+#include "proto/keyfile.h"
 #include "proto/msg.h"
 
 struct link;
@@ -17,6 +18,8 @@ struct link *link_new(uv_loop_t *loop, link_receive receive, void *context);
  * Called from link_pump. */
 typedef void (*link_broken)(void *context);
 void link_watch_breaks(struct link *link, link_broken broken);
+/* The keys of connections from now on; `keys` is copied. */
+void link_set_keys(struct link *link, const struct key_ring *keys);
 void link_free(struct link *link); /* close the loop's handles by running it once more */
 /* Closes the socket, if there is one, forgets what was queued, and connects anew. `address` empty =
  * that of before. SYNK_INVALID for an address that ZeroMQ refuses. */

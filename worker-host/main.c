@@ -14,10 +14,12 @@
 #include "worker-host/daemon.h"
 #include "worker-host/plugins.h"
 #include "worker-host/runner.h"
+#include "worker-host/user.h"
 
 enum { SLOTS_MAX = 1024 };
 
 static const char *connect_to; /* --connect */
+static const char *key_file, *server_key, *user; /* --key, --server-key, --user */
 
 static const char usage[] =
     "usage: synk-worker-host [--connect ADDRESS[,ADDRESS…]] [--name NAME] [option…]\n"
@@ -26,6 +28,10 @@ static const char usage[] =
     "  --connect ADDRESS   the supervisor, as its --listen has it: tcp://IP:PORT; with standbys\n"
     "                      all of them, with commas between (default: $SYNK_CONNECT). Or its\n"
     "                      socket for hosts, such as ipc:///run/synk/host.sock\n"
+    "  --key FILE          this host's keys, as `synk keygen FILE` makes them (default: $SYNK_KEY),\n"
+    "  --server-key KEY    and the supervisor's public one (default: $SYNK_SERVER_KEY)\n"
+    "  --user USER         become this user, and run tasks as it; of root it is asked for where\n"
+    "                      the supervisor is reached by tcp\n"
     "  --name NAME         what this host is called (default: the machine's name)\n"
     "  --dir DIR           its own directory: lock, spool, logs; made if it is not there\n"
     "                      (default: hosts/NAME in the directory of synkd's state)\n"
@@ -94,6 +100,12 @@ static bool set_value(struct daemon_options *options, const char *option, const 
 {
     if (strcmp(option, "--connect") == 0)
         connect_to = value;
+    else if (strcmp(option, "--key") == 0)
+        key_file = value;
+    else if (strcmp(option, "--server-key") == 0)
+        server_key = value;
+    else if (strcmp(option, "--user") == 0)
+        user = value;
     else if (strcmp(option, "--grace") == 0)
         options->stop_ms = duration(option, value);
     else if (strcmp(option, "--name") == 0)
@@ -172,6 +184,20 @@ static void find_addresses(struct daemon_options *options)
     }
 }
 
+/* The keys first: they may well be readable by root alone. */
+static void find_keys_and_user(struct daemon_options *options)
+{
+    bool is_tcp = strncmp(connect_to, "tcp://", 6) == 0;
+    struct synk_error error;
+    if (is_tcp && key_ring_load(key_file, server_key, &options->keys, &error))
+        fail_usage(error.text);
+    if (user && user_become(user, &error))
+        fail_usage(error.text);
+    if (is_tcp && !user && geteuid() == 0)
+        fail_usage("as root, it would run as root what others submit: --user USER says as whom it "
+                   "is to run it (--user root, if that is meant)");
+}
+
 /* Whoever starts hosts on many machines need not think of a name for each, and two hosts of one
  * machine have a directory each. */
 static void find_name(struct daemon_options *options)
@@ -227,6 +253,7 @@ int main(int argc, char **argv)
     read_options(&options, argc, argv);
     find_addresses(&options);
     find_name(&options);
+    find_keys_and_user(&options);
     find_directory(&options);
     int status = daemon_run(&options);
     free(options.plugin_dirs);

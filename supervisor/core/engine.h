@@ -21,6 +21,7 @@
 #include "proto/cron.h"
 #include "proto/expression.h"
 #include "proto/msg.h"
+#include "proto/role.h"
 #include "supervisor/core/records.h"
 
 struct engine;
@@ -48,6 +49,7 @@ struct engine_config {
     const char *durability;     /* what the store promises, for acknowledgements: "fsync", "none" */
     const char *events_address; /* told to clients at CONNECT */
     const char *remote_events_address; /* the same, to those on other machines; "" = none are */
+    bool allow_exec; /* role submit may submit commands of its own to the pool */
 };
 void engine_config_defaults(struct engine_config *config);
 
@@ -79,6 +81,7 @@ struct input {
     uint64_t last_event;
     uint32_t peer;
     bool is_remote; /* *_MESSAGE: the peer came over the network */
+    enum role role; /* *_MESSAGE: what its key allows now; text: that key's name, "" = none */
     struct msg_header header;
     struct synk_bytes body;
     enum local_host_event local_event;

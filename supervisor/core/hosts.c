@@ -25,6 +25,7 @@
 #include "supervisor/core/reports.h"
 #include "supervisor/core/resize.h"
 #include "supervisor/core/retry.h"
+#include "supervisor/core/roles.h"
 #include "supervisor/core/run.h"
 #include "supervisor/core/run_modes.h"
 #include "supervisor/core/task.h"
@@ -484,8 +485,29 @@ static void last_words(struct engine *engine, struct host *host, const struct in
     }
 }
 
+/* Whoever may not be a host is told when it says hello, and passed over otherwise. */
+static bool is_barred(struct engine *engine, const struct input *input)
+{
+    char text[160];
+    if (roles_allow_host(input->role))
+        return false;
+    roles_log(engine, input, msg_type_name(input->header.type));
+    if (input->role == ROLE_NONE)
+        snprintf(text, sizeof(text), "this key is not allowed here any more");
+    else
+        snprintf(text, sizeof(text), "a worker host takes role worker; this key's role is '%s'",
+                 role_name(input->role));
+    if (input->header.type == MSG_HELLO)
+        refuse(engine, input->peer, text);
+    else
+        send_empty(engine, input->peer, MSG_WHO, true);
+    return true;
+}
+
 void hosts_message(struct engine *engine, const struct input *input)
 {
+    if (is_barred(engine, input))
+        return;
     if (input->header.type == MSG_HELLO) {
         hello(engine, input);
         return;

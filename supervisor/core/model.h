@@ -387,6 +387,8 @@ struct key {
 struct request {
     uint32_t peer;
     bool is_remote; /* it came over the network */
+    enum role role;
+    struct synk_bytes who; /* the name of the key, for the log */
     uint64_t sequence;
     uint16_t type;
     const struct synk_value *body;
@@ -546,6 +548,8 @@ struct engine {
     enum shutdown_phase shutdown;
     int64_t shutdown_until; /* when this phase's time is up */
     bool shutdown_keeps_hosts, had_client;
+    int64_t refusals_since; /* what was logged of them within a second */
+    unsigned refusals;
     int64_t pid; /* the supervisor's own: told to clients */
     int64_t local_pid;
     bool local_wanted, local_starting;

@@ -21,6 +21,7 @@
 #include "supervisor/core/requests_run.h"
 #include "supervisor/core/requests_submit.h"
 #include "supervisor/core/resize.h"
+#include "supervisor/core/roles.h"
 #include "supervisor/core/requests_time.h"
 #include "supervisor/core/retention.h"
 #include "supervisor/core/settings.h"
@@ -299,6 +300,8 @@ void requests_message(struct engine *engine, const struct input *input)
     struct request request = {
         .peer = input->peer,
         .is_remote = input->is_remote,
+        .role = input->role,
+        .who = input->text,
         .sequence = input->header.sequence,
         .type = input->header.type,
     };
@@ -310,6 +313,10 @@ void requests_message(struct engine *engine, const struct input *input)
     if (request.type >= HANDLERS || !handlers[request.type].handle) {
         engine->counts.protocol_errors++;
         request_fail(engine, &request, SYNK_UNSUPPORTED, 0, "unknown request %u", request.type);
+        return;
+    }
+    if (!roles_allow(request.role, request.type)) {
+        roles_refuse(engine, &request);
         return;
     }
     struct synk_document *document = NULL;

@@ -17,6 +17,7 @@
 #include "supervisor/core/requests.h"
 #include "supervisor/core/requests_apply.h"
 #include "supervisor/core/requests_run.h"
+#include "supervisor/core/roles.h"
 #include "supervisor/core/run.h"
 #include "supervisor/core/task.h"
 
@@ -146,6 +147,13 @@ static enum synk_status read_params(const struct request *request, struct buf *o
     return SYNK_OK;
 }
 
+/* With them, whoever may submit could run anything as the user of the hosts. */
+static bool is_command_of_a_submitter(const struct engine *engine, const struct request *request)
+{
+    return request->role != ROLE_ADMIN && !engine->config.allow_exec &&
+           bytes_equal(body_text(request, "function"), bytes_str("exec"));
+}
+
 void request_submit(struct engine *engine, struct request *request)
 {
     struct run_request wanted = {
@@ -160,7 +168,12 @@ void request_submit(struct engine *engine, struct request *request)
     struct buf params = {0}, out = {0};
     struct synk_error error = {0};
     enum synk_status status;
-    if ((status = check_options(engine, request->body, &error)) ||
+    if (is_command_of_a_submitter(engine, request)) {
+        upload_forget(engine, request->peer, body_text(request, "upload"));
+        roles_refuse_because(engine, request,
+                             "commands of one's own ('exec') take admin, or a supervisor with "
+                             "--allow-exec");
+    } else if ((status = check_options(engine, request->body, &error)) ||
         (status = check_name(engine, wanted.name, NULL, &error)) ||
         (status = read_params(request, &params, &error)) ||
         (status = read_items(engine, request, &items, &error)) ||

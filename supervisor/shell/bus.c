@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
@@ -23,6 +24,8 @@
 #define BUS_BACKLOG 1024
 /* Our sockets; connections are none. */
 #define BUS_SOCKETS 8
+/* How soon an address that is still being given up is asked for again. */
+#define BUS_RETRY_BIND_MS 10
 /* At the end, for last replies. */
 #define BUS_LINGER_MS 500
 /* A machine that vanished leaves its connections behind: asked after this much silence, this often,
@@ -67,8 +70,6 @@ static void set_tcp(void *socket)
 
 static enum synk_status bind_to(void *socket, const char *address, struct synk_error *error)
 {
-    if (!address)
-        return SYNK_OK;
     set_int(socket, ZMQ_IPV6, strchr(address, '[') != NULL);
     if (zmq_bind(socket, address) == 0)
         return SYNK_OK;
@@ -78,11 +79,29 @@ static enum synk_status bind_to(void *socket, const char *address, struct synk_e
                        is_taken ? " (--listen takes three ports: its own and the next two)" : "");
 }
 
-/* `remote` may be NULL. */
-static enum synk_status open_socket(struct bus *bus, int type, const char *address,
-                                    const char *remote, void **ret_socket, uv_poll_t *poll,
-                                    struct synk_error *error)
+/* What listens takes the socket's settings as they are at its bind: so one socket asks those who
+ * come over the network for keys, and not those of this machine. */
+static enum synk_status bind_remote(struct bus *bus, void *socket, const char *address,
+                                    const char *domain, struct synk_error *error)
 {
+    if (bus->options.guard)
+        guard_arm(bus->options.guard, socket, domain);
+    enum synk_status status = bind_to(socket, address, error);
+    if (bus->options.guard)
+        guard_arm(bus->options.guard, socket, NULL);
+    return status;
+}
+
+struct opening {
+    int type;
+    const char *address, *remote; /* NULL = none */
+    const char *domain;           /* for ZAP */
+};
+
+static enum synk_status open_socket(struct bus *bus, const struct opening *opening,
+                                    void **ret_socket, uv_poll_t *poll, struct synk_error *error)
+{
+    int type = opening->type;
     void *socket = zmq_socket(bus->context, type);
     if (!socket)
         return status_fail(error, SYNK_IO, "cannot open a socket: %s", zmq_strerror(errno));
@@ -98,9 +117,14 @@ static enum synk_status open_socket(struct bus *bus, int type, const char *addre
         set_int(socket, ZMQ_ROUTER_MANDATORY, 1);
     set_tcp(socket);
     /* The one that can be taken by others first: nobody is to be let in by a start that fails. */
-    enum synk_status status = bind_to(socket, remote, error);
+    enum synk_status status = SYNK_OK;
+    if (opening->remote)
+        status = bind_remote(bus, socket, opening->remote, opening->domain, error);
+    size_t room = sizeof(bus->readers_endpoint);
+    if (!status && opening->remote && type == ZMQ_PUB)
+        zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, bus->readers_endpoint, &room);
     if (!status)
-        status = bind_to(socket, address, error);
+        status = bind_to(socket, opening->address, error);
     if (status)
         return status;
 
@@ -113,7 +137,8 @@ static enum synk_status open_socket(struct bus *bus, int type, const char *addre
     if (code == 0)
         code = uv_poll_start(poll, UV_READABLE, on_readable);
     if (code)
-        return status_fail(error, SYNK_IO, "cannot watch %s: %s", address, uv_strerror(code));
+        return status_fail(error, SYNK_IO, "cannot watch %s: %s", opening->address,
+                           uv_strerror(code));
     return SYNK_OK;
 }
 
@@ -127,18 +152,23 @@ enum synk_status bus_open(struct bus *bus, const struct bus_options *options,
     int failed = zmq_ctx_set(bus->context, ZMQ_MAX_SOCKETS, BUS_SOCKETS);
     assert(!failed);
     uv_timer_init(options->loop, &bus->retry);
-    bus->retry.data = bus;
-    for (int i = 0; i < 2; i++) {
+    uv_timer_init(options->loop, &bus->rebind);
+    bus->retry.data = bus->rebind.data = bus;
+    enum synk_status status = SYNK_OK;
+    if (options->guard)
+        status = guard_open(options->guard, bus->context, options->loop, error);
+    for (int i = 0; i < 2 && !status; i++) {
         struct bus_router *router = &bus->routers[i];
+        struct opening opening = {ZMQ_ROUTER, options->addresses[i], options->remote_addresses[i],
+                                  i == SOCKET_HOSTS ? "hosts" : "clients"};
         peers_init(&router->peers, LIMIT_PEERS);
-        enum synk_status status =
-            open_socket(bus, ZMQ_ROUTER, options->addresses[i], options->remote_addresses[i],
-                        &router->zmq, &router->poll, error);
-        if (status)
-            return status;
+        status = open_socket(bus, &opening, &router->zmq, &router->poll, error);
     }
-    return open_socket(bus, ZMQ_PUB, options->events_address, options->remote_events_address,
-                       &bus->publisher, &bus->publisher_poll, error);
+    if (status)
+        return status;
+    struct opening opening = {ZMQ_PUB, options->events_address, options->remote_events_address,
+                              "events"};
+    return open_socket(bus, &opening, &bus->publisher, &bus->publisher_poll, error);
 }
 
 static void close_socket(void *socket, uv_poll_t *poll)
@@ -159,6 +189,7 @@ void bus_close(struct bus *bus)
     if (!bus || !bus->context)
         return;
     uv_close((uv_handle_t *)&bus->retry, NULL);
+    uv_close((uv_handle_t *)&bus->rebind, NULL);
     for (int i = 0; i < 2; i++) {
         struct bus_router *router = &bus->routers[i];
         bus_drop_outboxes(bus, router);
@@ -167,6 +198,8 @@ void bus_close(struct bus *bus)
         free(router->busy);
     }
     close_socket(bus->publisher, &bus->publisher_poll);
+    if (bus->options.guard)
+        guard_close(bus->options.guard);
     while (zmq_ctx_term(bus->context) != 0 && errno == EINTR)
         ;
     bus->context = NULL;
@@ -178,7 +211,9 @@ bool bus_poll(struct bus *bus)
 {
     bool hosts = has_input(bus->routers[SOCKET_HOSTS].zmq);
     bool clients = has_input(bus->routers[SOCKET_CLIENTS].zmq);
-    return hosts || clients || bus->gone_count > 0;
+    /* Here, and not where messages are read: those may have to wait for the store. */
+    bool handshakes = bus->options.guard && guard_serve(bus->options.guard);
+    return hosts || clients || handshakes || bus->gone_count > 0;
 }
 
 /* One frame without waiting; false where none is there. */
@@ -221,8 +256,78 @@ static uint32_t identify(struct bus *bus, enum socket socket, struct synk_bytes 
         bus->options.on_gone(bus->options.context, socket, oldest);
     }
     number = peers_add(peers, id);
-    peers_get(peers, number)->is_remote = came_by_tcp(frame);
+    struct peer *peer = peers_get(peers, number);
+    const char *user = zmq_msg_gets(frame, "User-Id");
+    peer->is_remote = came_by_tcp(frame);
+    peer->has_key = user && key_parse(bytes_str(user), peer->key);
     return number;
+}
+
+static void look_up(struct bus *bus, struct peer *peer)
+{
+    const struct guard *guard = bus->options.guard;
+    if (peer->version == guard->version)
+        return;
+    const struct listed_key *key = peer->has_key ? guard_find(guard, peer->key) : NULL;
+    peer->version = guard->version;
+    peer->role = key ? key->role : ROLE_NONE;
+    snprintf(peer->name, sizeof(peer->name), "%s", key ? key->name : "");
+}
+
+enum role bus_role(struct bus *bus, enum socket socket, uint32_t number, const char **ret_name)
+{
+    struct peer *peer = peers_get(&bus->routers[socket].peers, number);
+    *ret_name = "";
+    if (!peer)
+        return ROLE_NONE;
+    if (!bus->options.guard || !peer->is_remote)
+        return ROLE_ADMIN;
+    look_up(bus, peer);
+    *ret_name = peer->name;
+    return peer->role;
+}
+
+/* The old listener's thread closes its port in its own time. */
+static void on_rebind(uv_timer_t *timer)
+{
+    struct bus *bus = timer->data;
+    struct synk_error error;
+    if (bind_remote(bus, bus->publisher, bus->readers_endpoint, "events", &error) == SYNK_OK)
+        uv_timer_stop(timer);
+}
+
+/* ZeroMQ has no way to end one connection of a PUB: all of other machines are, and those who may
+ * come back do, and fetch what they missed. */
+static void cut_readers(struct bus *bus)
+{
+    if (!bus->readers_endpoint[0] || uv_is_active((uv_handle_t *)&bus->rebind))
+        return;
+    zmq_unbind(bus->publisher, bus->readers_endpoint);
+    uv_timer_start(&bus->rebind, on_rebind, BUS_RETRY_BIND_MS, BUS_RETRY_BIND_MS);
+}
+
+void bus_check_keys(struct bus *bus)
+{
+    struct guard *guard = bus->options.guard;
+    if (!guard)
+        return;
+    guard_refresh(guard);
+    if (guard_take_cut(guard))
+        cut_readers(bus);
+    if (bus->checked_version == guard->version)
+        return;
+    bus->checked_version = guard->version;
+    for (int socket = 0; socket < 2; socket++) {
+        struct peers *peers = &bus->routers[socket].peers;
+        for (uint32_t slot = 0; slot < peers->slot_count; slot++) {
+            uint32_t number = peers_number(peers, slot);
+            const char *name;
+            if (!number || bus_role(bus, (enum socket)socket, number, &name) != ROLE_NONE)
+                continue;
+            bus_drop_peer(bus, (enum socket)socket, number);
+            bus->options.on_gone(bus->options.context, (enum socket)socket, number);
+        }
+    }
 }
 
 bool bus_is_remote(struct bus *bus, enum socket socket, uint32_t number)

@@ -14,6 +14,7 @@
 
 #include "proto/msg.h"
 #include "supervisor/core/engine.h"
+#include "supervisor/shell/guard.h"
 #include "supervisor/shell/peers.h"
 
 struct bus_options {
@@ -22,6 +23,7 @@ struct bus_options {
     const char *events_address;
     /* For other machines, beside those; NULL = none. */
     const char *remote_addresses[2], *remote_events_address;
+    struct guard *guard; /* of those, initialised; NULL = whoever reaches them is let in */
     void *context;
     /* `body` is borrowed for the call. */
     void (*on_message)(void *context, enum socket socket, uint32_t peer, struct msg_header header,
@@ -44,18 +46,28 @@ struct bus {
     void *publisher;
     uv_poll_t publisher_poll;
     uv_timer_t retry;
+    char readers_endpoint[128]; /* where the PUB listens for other machines; "" = nowhere */
+    uv_timer_t rebind;          /* runs while it is to listen there again */
     struct {
         enum socket socket;
         uint32_t peer;
     } * gone; /* to be reported */
     size_t gone_count, gone_capacity;
     size_t outbox_bytes;
+    uint32_t checked_version; /* of the list of keys, by bus_check_keys */
     uint64_t dropped; /* messages that were not messages */
     uint64_t overrun; /* peers dropped because they did not read */
 };
 
 /* Whether the peer came by tcp; false where it has gone. */
 bool bus_is_remote(struct bus *bus, enum socket socket, uint32_t peer);
+
+/* What the peer's key allows now, and its name (borrowed until the next call): admin for whoever is
+ * local, or where no keys are asked for; ROLE_NONE where it has gone, or its key was revoked. */
+enum role bus_role(struct bus *bus, enum socket socket, uint32_t peer, const char **ret_name);
+/* To be called once a second: where the list of keys has changed, peers whose key is no longer on it
+ * are reported gone, and subscribers are cut where one of them might no longer be one. */
+void bus_check_keys(struct bus *bus);
 
 /* Binds. Fails with SYNK_IO, naming the address. bus_close takes what a failed open left. */
 enum synk_status bus_open(struct bus *bus, const struct bus_options *options,

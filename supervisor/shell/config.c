@@ -32,6 +32,8 @@ enum option_id {
     OPTION_STATS_INTERVAL,
     OPTION_LISTEN,
     OPTION_INSECURE,
+    OPTION_KEYS,
+    OPTION_ALLOW_EXEC,
     OPTION_SUSPECT_MS,
     OPTION_LOST_MS,
 };
@@ -54,6 +56,8 @@ static const struct option options[] = {
     {"stats-interval", required_argument, NULL, OPTION_STATS_INTERVAL},
     {"listen", required_argument, NULL, OPTION_LISTEN},
     {"insecure", no_argument, NULL, OPTION_INSECURE},
+    {"keys", no_argument, NULL, OPTION_KEYS},
+    {"allow-exec", no_argument, NULL, OPTION_ALLOW_EXEC},
     {"suspect-ms", required_argument, NULL, OPTION_SUSPECT_MS},
     {"lost-ms", required_argument, NULL, OPTION_LOST_MS},
     {"help", no_argument, NULL, 'h'},
@@ -76,9 +80,12 @@ void config_print_help(FILE *out)
           "                     0 starts no local worker host\n"
           "  --listen ADDRESS   take clients and worker hosts of other machines, too:\n"
           "                     tcp://IP:PORT is for clients, and the next two ports for worker\n"
-          "                     hosts and subscribers; tcp://*:PORT is all of this machine\n"
-          "  --insecure         let --listen go beyond 127.0.0.1 and [::1], though whoever can\n"
-          "                     reach the ports may run commands as this user\n"
+          "                     hosts and subscribers; tcp://*:PORT is all of this machine.\n"
+          "                     Beyond 127.0.0.1 and [::1], keys are asked for (`synk keys`)\n"
+          "  --keys             ask for keys on 127.0.0.1 and [::1], too\n"
+          "  --insecure         ask for none: whoever can reach the ports may run commands as this\n"
+          "                     user\n"
+          "  --allow-exec       let keys of role submit submit commands of their own to the pool\n"
           "  --plugin-dir DIR   let the local worker host load plugins from DIR; may be repeated\n"
           "  --private          end when the starting process ends, or when nothing is left to do\n"
           "  --ready-fd N       write a line to descriptor N once requests are answered\n"
@@ -186,6 +193,12 @@ static enum synk_status network_option(struct config *config, int option, struct
     case OPTION_INSECURE:
         config->insecure = true;
         return SYNK_OK;
+    case OPTION_KEYS:
+        config->keys = true;
+        return SYNK_OK;
+    case OPTION_ALLOW_EXEC:
+        config->allow_exec = true;
+        return SYNK_OK;
     case OPTION_SUSPECT_MS:
         status = parse_number("suspect-ms", optarg, INT32_MAX, &number, error);
         config->suspect_ms = (int64_t)number;
@@ -253,15 +266,24 @@ static uint32_t processor_count(void)
 
 static enum synk_status check_network(const struct config *config, struct synk_error *error)
 {
-    if (config->listens && !config->insecure && !address_is_loopback(&config->listen))
+    if (config->insecure && config->keys)
+        return status_fail(error, SYNK_INVALID, "--insecure and --keys: which of the two?");
+    if (!config->listens && (config->insecure || config->keys || config->allow_exec))
+        return status_fail(error, SYNK_INVALID, "--%s means something only with --listen",
+                           config->insecure ? "insecure"
+                           : config->keys   ? "keys"
+                                            : "allow-exec");
+    if (config->allow_exec && !config_asks_keys(config))
         return status_fail(error, SYNK_INVALID,
-                           "--listen tcp://%s:%u: whoever reaches that address from another machine "
-                           "may run commands as this user. Where only trusted machines can, add "
-                           "--insecure; else listen on 127.0.0.1 behind a tunnel",
-                           config->listen.host, config->listen.port);
-    if (config->insecure && !config->listens)
-        return status_fail(error, SYNK_INVALID, "--insecure means something only with --listen");
+                           "--allow-exec is about keys, and none are asked for on %s",
+                           config->listen.host);
     return SYNK_OK;
+}
+
+bool config_asks_keys(const struct config *config)
+{
+    return config->listens && !config->insecure &&
+           (config->keys || !address_is_loopback(&config->listen));
 }
 
 static enum synk_status finish(struct config *config, const char *dir, struct synk_error *error)

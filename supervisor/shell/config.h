@@ -19,7 +19,9 @@ struct config {
     const char *state; /* URI */
     bool listens;      /* to other machines, on: */
     struct address listen;
-    bool insecure; /* beyond the loopback, though whoever gets there is let in */
+    bool insecure;   /* beyond the loopback, though whoever gets there is let in */
+    bool keys;       /* on the loopback, too */
+    bool allow_exec; /* role submit may submit commands of its own */
     /* Silence of a worker host, ms; 0 = the default. For tests: shorter ones lose hosts that are
      * only busy, and longer ones leave their tasks waiting. */
     int64_t suspect_ms, lost_ms;
@@ -36,6 +38,9 @@ struct config {
     bool auto_unpause, auto_release, no_schedule;
     char *state_default;
 };
+
+/* Whether who comes over the network is asked for a key. */
+bool config_asks_keys(const struct config *config);
 
 /* The defaults of keep_* and *_ms come from the caller (the engine's). Strings point into argv.
  * Fails with SYNK_INVALID (argv) or as directory_resolve does. config_fini frees, also after a

@@ -47,10 +47,15 @@ void shell_step(struct shell *shell, struct input *input)
 void shell_on_message(void *context, enum socket socket, uint32_t peer, struct msg_header header,
                       struct synk_bytes body)
 {
+    struct bus *bus = &((struct shell *)context)->bus;
+    const char *name;
+    enum role role = bus_role(bus, socket, peer, &name);
     struct input input = {
         .kind = socket == SOCKET_HOSTS ? INPUT_HOST_MESSAGE : INPUT_CLIENT_MESSAGE,
         .peer = peer,
-        .is_remote = bus_is_remote(&((struct shell *)context)->bus, socket, peer),
+        .is_remote = bus_is_remote(bus, socket, peer),
+        .role = role,
+        .text = bytes_str(name),
         .header = header,
         .body = body,
     };
@@ -188,6 +193,7 @@ static void on_store_wake(uv_async_t *async)
 static void on_second(uv_timer_t *timer)
 {
     struct shell *shell = timer->data;
+    bus_check_keys(&shell->bus);
     shell_publish_head(shell);
     shell_update_gauges(shell);
 }

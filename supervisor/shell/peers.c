@@ -134,6 +134,11 @@ uint32_t peers_add(struct peers *peers, struct synk_bytes id)
     return number_of(peers, slot);
 }
 
+uint32_t peers_number(const struct peers *peers, uint32_t slot)
+{
+    return slot < peers->slot_count && peers->slots[slot].id ? number_of(peers, slot) : 0;
+}
+
 struct peer *peers_get(struct peers *peers, uint32_t number)
 {
     uint32_t slot = number & ((1u << SLOT_BITS) - 1);

@@ -8,7 +8,7 @@
 #ifndef SHELL_PEERS_H
 #define SHELL_PEERS_H
 
-#include "proto/bytes.h"
+#include "proto/keyfile.h"
 
 struct outgoing; /* bus.c: a message that waits for its peer */
 
@@ -17,6 +17,11 @@ struct peer {
     uint8_t id_size;
     bool is_busy;   /* its outbox is not empty */
     bool is_remote; /* came by tcp */
+    bool has_key;   /* and showed it: */
+    uint8_t key[KEY_BYTES];
+    char name[KEY_NAME_BYTES]; /* of the key, as of `version` */
+    enum role role;
+    uint32_t version; /* of the list that name and role are from */
     uint16_t generation;
     uint32_t next_in_bucket; /* slot + 1; for a free slot the next free one */
     uint32_t newer, older;   /* by last message; slot + 1 */
@@ -45,6 +50,8 @@ bool peers_is_full(const struct peers *peers, uint32_t *ret_oldest);
 uint32_t peers_add(struct peers *peers, struct synk_bytes id);
 /* NULL where the number is no longer in use. Valid until the next peers_add. */
 struct peer *peers_get(struct peers *peers, uint32_t number);
+/* Who has the slot, for walks over all; 0 where nobody has. */
+uint32_t peers_number(const struct peers *peers, uint32_t slot);
 /* Its outbox must be empty. */
 void peers_remove(struct peers *peers, uint32_t number);
 

@@ -54,6 +54,7 @@ struct shell {
     struct engine *engine;
     struct store *store;
     struct bus bus;
+    struct guard guard; /* where keys are asked for */
     struct spawner spawner;
     struct results results;
 

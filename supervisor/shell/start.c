@@ -112,6 +112,7 @@ static void new_engine(struct shell *shell)
     engine.stats_interval_ms = config->stats_interval_ms;
     engine.auto_unpause = config->auto_unpause;
     engine.auto_release = config->auto_release;
+    engine.allow_exec = config->allow_exec;
     engine.schedule_by_hand = config->no_schedule;
     engine.version = SYNK_VERSION;
     engine.durability = store_durability(shell->store);
@@ -189,6 +190,7 @@ static enum synk_status open_bus(struct shell *shell, struct synk_error *error)
         .remote_addresses[SOCKET_HOSTS] = remote_address(shell, DIRECTORY_HOSTS),
         .remote_addresses[SOCKET_CLIENTS] = remote_address(shell, DIRECTORY_CLIENTS),
         .remote_events_address = remote_address(shell, DIRECTORY_EVENTS),
+        .guard = config_asks_keys(shell->config) ? &shell->guard : NULL,
         .loop = &shell->uv,
         .addresses[SOCKET_HOSTS] = shell->addresses[DIRECTORY_HOSTS],
         .addresses[SOCKET_CLIENTS] = shell->addresses[DIRECTORY_CLIENTS],
@@ -197,7 +199,10 @@ static enum synk_status open_bus(struct shell *shell, struct synk_error *error)
         .on_message = shell_on_message,
         .on_gone = shell_on_peer_gone,
     };
-    return bus_open(&shell->bus, &options, error);
+    enum synk_status status = SYNK_OK;
+    if (options.guard)
+        status = guard_init(options.guard, &shell->config->directory, error);
+    return status ? status : bus_open(&shell->bus, &options, error);
 }
 
 /* Of an age and a count, what is not given is the host's own default; both 0 keeps everything. */
@@ -248,14 +253,18 @@ static enum synk_status write_pid(struct shell *shell, struct synk_error *error)
 static void say_listening(const struct shell *shell)
 {
     const struct config *config = shell->config;
-    bool is_open = config->listens && !address_is_loopback(&config->listen);
+    char key[KEY_TEXT_BYTES] = "none";
+    bool is_open = config->insecure && !address_is_loopback(&config->listen);
+    if (config_asks_keys(config))
+        key_print(shell->guard.pair.public_key, key);
     if (config->listens)
         log_line(is_open ? LOG_WARN : LOG_INFO,
                  is_open ? "listening without keys: whoever reaches the address may run commands"
                          : "listening",
                  log_text("clients", shell->remote_addresses[DIRECTORY_CLIENTS]),
                  log_text("hosts", shell->remote_addresses[DIRECTORY_HOSTS]),
-                 log_text("events", shell->remote_addresses[DIRECTORY_EVENTS]));
+                 log_text("events", shell->remote_addresses[DIRECTORY_EVENTS]),
+                 log_text("server_key", key));
 }
 
 static void say_ready(const struct shell *shell)
@@ -360,6 +369,7 @@ void shell_close(struct shell *shell)
     /* The store first: its last callbacks may still send. */
     store_close(shell->store);
     bus_close(&shell->bus);
+    guard_fini(&shell->guard);
     spawner_close(&shell->spawner);
     if (shell->has_uv) {
         uv_walk(&shell->uv, close_handle, NULL);

@@ -131,7 +131,7 @@ class Cluster:
     def start_host(self, name, *words, slots=2):
         machine = self.network.machines.get(name) or self.network.machine(name)
         process = self.popen(machine, "synk-worker-host", "--connect", self.connect, "--name", name,
-                             "--dir", self.test.path(f"host-{name}"), "--slots", slots, *words,
+                             "--user", "root", "--dir", self.test.path(f"host-{name}"), "--slots", slots, *words,
                              log=f"host-{name}.log", env={"SYNK_TEST_HOST": name})
         self.hosts[name] = process
         return process

@@ -347,6 +347,7 @@ static void step_packet(struct world *world, struct packet *packet)
 
     struct input input = {.kind = host ? INPUT_HOST_MESSAGE : INPUT_CLIENT_MESSAGE,
                           .peer = packet->peer,
+                          .role = ROLE_ADMIN,
                           .header = packet->header,
                           .body = buf_bytes(&packet->body)};
     world_trace(world, "%s from %s peer %u, sequence %llu", msg_type_name(packet->header.type),

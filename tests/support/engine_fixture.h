@@ -58,6 +58,7 @@ struct fixture {
     uint32_t recall_peer;          /* of the last one */
     size_t recall_count, refuse_count;
     bool is_remote;     /* messages come over the network */
+    enum role role;     /* of clients and hosts; fixture_init: admin */
     bool is_draining;   /* heartbeats say so */
     uint64_t home;      /* of hellos */
     struct query query; /* the last one; bytes gone */
@@ -410,6 +411,7 @@ static void fixture_init(struct fixture *f)
 {
     memset(f, 0, sizeof(*f));
     engine_config_defaults(&f->config);
+    f->role = ROLE_ADMIN;
     f->expression = expression_new();
     f->evaluator = expression_evaluator(f->expression);
     f->checker = expression_checker(f->expression);
@@ -501,6 +503,7 @@ static uint64_t fixture_ask(struct fixture *f, uint32_t peer, uint16_t type, con
     struct input input = {.kind = INPUT_CLIENT_MESSAGE,
                           .peer = peer,
                           .is_remote = f->is_remote,
+                          .role = f->role,
                           .body = buf_bytes(&body)};
     input.header = (struct msg_header){.type = type, .sequence = ++f->sequence};
     fixture_input(f, input);
@@ -563,6 +566,7 @@ static void fixture_host_send(struct fixture *f, uint32_t peer, uint16_t type, u
     struct input input = {.kind = INPUT_HOST_MESSAGE,
                           .peer = peer,
                           .is_remote = f->is_remote,
+                          .role = f->role,
                           .body = buf_bytes(body)};
     input.header = (struct msg_header){.type = type, .epoch = f->epoch, .sequence = sequence};
     fixture_input(f, input);

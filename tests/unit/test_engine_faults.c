@@ -626,6 +626,7 @@ static void garbage_is_counted_and_dropped(void)
         struct input input = {
             .kind = i % 2 ? INPUT_HOST_MESSAGE : INPUT_CLIENT_MESSAGE,
             .peer = 1 + seed % 3,
+            .role = ROLE_ADMIN,
             .header = {.type = (uint16_t)(i % 170), .sequence = 1000000u + (unsigned)i},
             .body = bytes_of(bytes, seed % sizeof(bytes)),
         };

@@ -60,6 +60,7 @@ static void flush(struct bench *bench)
 static void ask(struct bench *bench, uint16_t type, struct buf *body)
 {
     struct input input = {.kind = INPUT_CLIENT_MESSAGE,
+                          .role = ROLE_ADMIN,
                           .now_ms = 1000,
                           .wall_ms = bench->wall,
                           .peer = 1,

@@ -71,7 +71,10 @@ static double bed_lap(struct bed *bed)
 
 static void host_says(struct bed *bed, uint16_t type, uint64_t sequence, struct buf *body)
 {
-    struct input input = {.kind = INPUT_HOST_MESSAGE, .peer = HOST, .body = buf_bytes(body)};
+    struct input input = {.kind = INPUT_HOST_MESSAGE,
+                          .peer = HOST,
+                          .role = ROLE_ADMIN,
+                          .body = buf_bytes(body)};
     input.header = (struct msg_header){.type = type, .epoch = 1, .sequence = sequence};
     step(bed, &input);
     buf_fini(body);
@@ -79,7 +82,10 @@ static void host_says(struct bed *bed, uint16_t type, uint64_t sequence, struct 
 
 static void client_says(struct bed *bed, uint16_t type, const struct buf *body)
 {
-    struct input input = {.kind = INPUT_CLIENT_MESSAGE, .peer = CLIENT, .body = buf_bytes(body)};
+    struct input input = {.kind = INPUT_CLIENT_MESSAGE,
+                          .peer = CLIENT,
+                          .role = ROLE_ADMIN,
+                          .body = buf_bytes(body)};
     input.header = (struct msg_header){.type = type, .sequence = ++bed->sequence};
     bed->reply_error[0] = '\0';
     step(bed, &input);

@@ -26,6 +26,9 @@ const char args_everywhere[] =
     "  --connect ADDRESS,…\n"
     "                  a supervisor that listens at tcp://IP:PORT, and its standbys\n"
     "                  (default: $SYNK_CONNECT)\n"
+    "  --key FILE      the keys to show it (default: $SYNK_KEY), as `synk keygen` makes them\n"
+    "  --server-key KEY\n"
+    "                  the public key that it has (default: $SYNK_SERVER_KEY)\n"
     "  --json          print JSON\n";
 
 static void print_help(const struct verb *verb)
@@ -107,6 +110,8 @@ static bool take_option(struct cli *cli, int argc, char **argv, int *index,
     const struct option common[] = {
         {"dir", OPTION_TEXT, &cli->directory},
         {"connect", OPTION_TEXT, &cli->connect},
+        {"key", OPTION_TEXT, &cli->key},
+        {"server-key", OPTION_TEXT, &cli->server_key},
         {"json", OPTION_FLAG, &cli->json},
         {NULL, OPTION_FLAG, NULL},
     };

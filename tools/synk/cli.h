@@ -27,6 +27,7 @@ struct cli {
     const struct verb *verb;
     const char *directory; /* --dir; NULL = the default */
     const char *connect;   /* --connect; NULL = $SYNK_CONNECT, or by the directory */
+    const char *key, *server_key; /* --key, --server-key; NULL = as the environment says */
     bool json;
 };
 

@@ -16,7 +16,8 @@ const struct verb *const verbs[] = {
     &verb_top,    &verb_logs,       &verb_events,   &verb_explain,  &verb_plan,      &verb_graph,
     &verb_pool,   &verb_stats,      &verb_backup,   &verb_import,   &verb_set,       &verb_reset,
     &verb_enable, &verb_disable,    &verb_release,  &verb_snapshot, &verb_milestone, &verb_tick,
-    &verb_scan,   &verb_completion, &verb_prune,    &verb_drain,    &verb_state,    NULL,
+    &verb_scan,   &verb_completion, &verb_prune,    &verb_drain,    &verb_state,
+    &verb_keygen, &verb_keys,       NULL,
 };
 
 static void print_help(FILE *out)
@@ -56,7 +57,8 @@ static int unknown_verb(const char *name)
 /* One that stands before the verb. */
 static int unknown_option(const char *word)
 {
-    static const char *const known[] = {"--dir", "--connect", "--json", "--help", "--version"};
+    static const char *const known[] = {"--dir",        "--connect", "--key",    "--server-key",
+                                        "--json",       "--help",    "--version"};
     struct nearest nearest = nearest_of(bytes_of(word, strcspn(word, "=")));
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         nearest_try(&nearest, bytes_str(known[i]));
@@ -64,6 +66,29 @@ static int unknown_option(const char *word)
         return fail(EXIT_USAGE, "unknown option '%s' (did you mean %s?): see 'synk --help'", word,
                     (const char *)nearest.found.data);
     return fail(EXIT_USAGE, "unknown option '%s': see 'synk --help'", word);
+}
+
+/* One with a value, which may be the next word. */
+static bool take_text(struct cli *cli, int argc, char **argv, int *index, bool *ret_lacks_value)
+{
+    const struct {
+        const char *name;
+        const char **target;
+    } texts[] = {{"--dir", &cli->directory},
+                 {"--connect", &cli->connect},
+                 {"--key", &cli->key},
+                 {"--server-key", &cli->server_key}};
+    const char *word = argv[*index];
+    size_t size = strcspn(word, "=");
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        if (strlen(texts[i].name) != size || memcmp(texts[i].name, word, size) != 0)
+            continue;
+        *ret_lacks_value = !word[size] && *index + 1 >= argc;
+        if (!*ret_lacks_value)
+            *texts[i].target = word[size] ? word + size + 1 : argv[++*index];
+        return !*ret_lacks_value;
+    }
+    return false;
 }
 
 /* Options before the verb. Moves *index to the verb. -1 = go on, else an exit status. */
@@ -79,20 +104,13 @@ static int take_globals(struct cli *cli, int argc, char **argv, int *index)
             printf("synk %s\n", SYNK_VERSION);
             return EXIT_DONE;
         }
+        bool lacks_value = false;
         if (strcmp(word, "--json") == 0)
             cli->json = true;
-        else if (strcmp(word, "--dir") == 0 && *index + 1 < argc)
-            cli->directory = argv[++*index];
-        else if (strncmp(word, "--dir=", 6) == 0)
-            cli->directory = word + 6;
-        else if (strcmp(word, "--connect") == 0 && *index + 1 < argc)
-            cli->connect = argv[++*index];
-        else if (strncmp(word, "--connect=", 10) == 0)
-            cli->connect = word + 10;
-        else if (strcmp(word, "--dir") == 0 || strcmp(word, "--connect") == 0)
-            return fail(EXIT_USAGE, "a value is missing after '%s': see 'synk --help'", word);
-        else
-            return unknown_option(word);
+        else if (!take_text(cli, argc, argv, index, &lacks_value))
+            return lacks_value ? fail(EXIT_USAGE, "a value is missing after '%s': see 'synk --help'",
+                                      word)
+                               : unknown_option(word);
     }
     return -1;
 }

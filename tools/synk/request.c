@@ -97,6 +97,8 @@ int cli_open(const struct cli *cli, struct synk_client **ret_client)
     struct synk_client_options options = {
         .directory = cli->directory,
         .connect = cli->connect,
+        .key_file = cli->key,
+        .server_key = cli->server_key,
         .fail_fast = true,
         .notice = tell_notice,
     };

@@ -110,6 +110,10 @@ static void build_arguments(const struct start_options *options, int ready_fd,
         add_option(arguments, "--listen", options->listen);
     if (options->insecure)
         add(arguments, "--insecure");
+    if (options->keys)
+        add(arguments, "--keys");
+    if (options->allow_exec)
+        add(arguments, "--allow-exec");
     if (options->keep_runs)
         add_option(arguments, "--keep-runs", options->keep_runs);
     if (options->keep_events)

@@ -13,7 +13,7 @@ struct start_options {
     int64_t slots;     /* -1 = the processors */
     const struct text_list *plugin_dirs;
     const char *listen; /* an address for other machines; NULL = none */
-    bool insecure;
+    bool insecure, keys, allow_exec;
     const char *keep_runs, *keep_events, *keep_logs; /* as synkd takes them; NULL = the default */
     const char *watch_interval, *idle_threshold, *stats_interval; /* the same */
     bool auto_unpause, auto_release, no_schedule;

@@ -133,6 +133,8 @@ static int run(struct cli *cli, int argc, char **argv)
         {"slots", OPTION_NUMBER, &options.slots},
         {"listen", OPTION_TEXT, &options.listen},
         {"insecure", OPTION_FLAG, &options.insecure},
+        {"keys", OPTION_FLAG, &options.keys},
+        {"allow-exec", OPTION_FLAG, &options.allow_exec},
         {"plugin-dir", OPTION_LIST, &plugin_dirs},
         {"keep-runs", OPTION_TEXT, &options.keep_runs},
         {"keep-events", OPTION_TEXT, &options.keep_events},
@@ -180,7 +182,7 @@ out:
 const struct verb verb_up = {
     .name = "up",
     .arguments = "[--state URI] [--slots N] [--plugin-dir DIR] [--keep-runs KEEP]\n"
-                 "               [--listen ADDRESS] [--insecure]\n"
+                 "               [--listen ADDRESS] [--keys] [--allow-exec] [--insecure]\n"
                  "               [--no-schedule] [--detach] [FILE…]",
     .summary = "Start a supervisor and apply definition files",
     .help = "  --state URI       sqlite:PATH (default: state.db in the directory) or memory:\n"
@@ -189,8 +191,11 @@ const struct verb verb_up = {
             "  --listen tcp://IP:PORT\n"
             "                    take clients and worker hosts of other machines, too: PORT is for\n"
             "                    clients, the next two for hosts and subscribers\n"
-            "  --insecure        let --listen go beyond this machine, though whoever reaches the\n"
-            "                    ports may run commands as this user\n"
+            "                    (beyond this machine, keys are asked for: see `synk keys`)\n"
+            "  --keys            ask for keys on 127.0.0.1, too\n"
+            "  --allow-exec      let keys of role submit submit commands of their own\n"
+            "  --insecure        ask for no keys: whoever reaches the ports may run commands as\n"
+            "                    this user\n"
             "  --plugin-dir DIR  load worker plugins from DIR; may be repeated\n"
             "  --keep-runs KEEP, --keep-events KEEP, --keep-logs KEEP\n"
             "                    how long or how many of them are kept: 30d, 10000 (of logs,\n"

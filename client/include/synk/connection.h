@@ -61,7 +61,10 @@ struct synk_client_options {
      * its standbys all of them, with commas between: the one that leads is found, and followed.
      * NULL = as `directory` says; both is SYNK_INVALID. */
     const char *connect;
-    uint64_t reserved[3]; /* zero; new fields come out of it */
+    /* Where such a supervisor asks for keys: a file of `synk keygen`, and the supervisor's public
+     * key, 64 hexadecimal digits. NULL = $SYNK_KEY and $SYNK_SERVER_KEY. */
+    const char *key_file, *server_key;
+    uint64_t reserved[1]; /* zero; new fields come out of it */
 };
 
 /* Opens a client; connects in the background. Fails with SYNK_UNAVAILABLE where no supervisor runs
