@@ -122,6 +122,18 @@ static enum synk_status check_name(const struct engine *engine, struct synk_byte
     return SYNK_OK;
 }
 
+static enum synk_status check_payload(const struct synk_value *body, struct synk_error *error)
+{
+    struct buf payload = {0};
+    value_encode(synk_value_get(body, "payload"), &payload);
+    size_t size = payload.size;
+    buf_fini(&payload);
+    return size <= LIMIT_VALUE_BYTES
+               ? SYNK_OK
+               : status_fail(error, SYNK_TOO_LARGE, "'payload' has %zu bytes, beyond %d", size,
+                             LIMIT_VALUE_BYTES);
+}
+
 static enum synk_status check_options(const struct engine *engine, const struct synk_value *body,
                                       struct synk_error *error)
 {
@@ -130,6 +142,8 @@ static enum synk_status check_options(const struct engine *engine, const struct 
     enum synk_status status = pool_read_options(body, &arena, &options, error);
     if (!status)
         status = limits_check(engine, NULL, &options, "", error);
+    if (!status && !value_is_null(synk_value_get(body, "payload")))
+        status = check_payload(body, error);
     arena_fini(&arena);
     return status;
 }

@@ -123,7 +123,7 @@ class CommandLine(SynkTest):
             with self.subTest(field):
                 result = self.synk("apply", self.write("new.yaml", text), status=None)
                 self.assertEqual(result.status, 2)
-                self.assertIn(f"'{field}' is not supported", result.err)
+                self.assertIn(f"'{field}' is not for a worker inside a process", result.err)
                 self.assertIn("new.yaml:1: ", result.err)
         self.assertEqual(self.synk("ls", "--json").lines(), [])
 

@@ -57,7 +57,7 @@ class Examples(Example):
         self.assertEqual(len(re.findall(r"^Hello, world\. It is [\d:.]{12}\.$", out, re.M)), 4, out)
         self.assertRegex(out, r"succeeded +hello#3 .* schedule")
         self.assertRegex(out, r"succeeded +hello#1 .* start")
-        self.assertIn("hello (disabled)", out)
+        self.assertIn("hello (disabled: maxRuns reached)", out)
         self.assert_in_order(out, "hello#4 succeeded", "complete   hello#1  hello")
 
     def test_02_run_tasks(self):

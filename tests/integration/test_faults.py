@@ -216,7 +216,7 @@ class Faults(SynkTest):
             os.kill(pid, signal.SIGCONT)
             wait_until(lambda: not self.synk("stats", "--json").json()["storeOk"], "it is full")
             try:
-                submitted.communicate(timeout=0.5)
+                submitted.wait(timeout=0.5)  # and leave what it says to be read
             except subprocess.TimeoutExpired:
                 return submitted
             os.unlink(filler)  # something else was saved before it: it was refused

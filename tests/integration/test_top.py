@@ -91,7 +91,7 @@ class Top(SynkTest):
         self.await_text("resumed media")
         self.assertFalse(self.synk("show", "media", "--json").json()["paused"])
         self.press("Enter")
-        self.await_text('"definition"', "q closes")
+        self.await_text('"workers"', "q closes")
         self.press("End")
         self.await_text('"dependsOn"', "100%")
         self.press("q", "Tab")

@@ -326,7 +326,7 @@ class Events(Unit):
             expected = [e for e in everything if keep(e)]
             self.assertTrue(expected, words)
             self.assertEqual(self.events(*words), expected, words)
-        self.assertEqual(self.events("--unit", "nobody"), [])
+        self.synk("events", "--json", "--unit", "nobody", status=4)
         follow = ("synk", "events", "--follow", "--since", "0", "--json")
         with open(self.path("followed"), "w") as all_, open(self.path("filtered"), "w") as some:
             follower = self.spawn(*follow, stdout=all_)

@@ -644,7 +644,7 @@ static void on_text(void *context, enum synk_status status, const struct synk_va
         if (status != SYNK_OK)
             buf_printf(&model->text, "%s", error->text);
         else if (synk_value_get(body, "definition"))
-            json_print(body, 2, &model->text);
+            json_print(synk_value_get(body, "definition"), 2, &model->text);
         else
             add_explanation(body, &model->text);
         model->is_changed = true;
