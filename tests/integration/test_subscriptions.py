@@ -14,6 +14,8 @@ from harness import BIN, SynkTest, wait_until
 DRIVER = os.path.join(os.path.dirname(BIN), "tests", "subscription_driver")
 # Beyond what the supervisor of as many events takes without a subscriber; sanitizers keep what is freed.
 GROWTH_MIB = 24
+# What a sanitizer keeps of freed memory, a quarter of a gibibyte, hides the rest.
+IS_INSTRUMENTED = "debug" in harness.BIN or "tsan" in harness.BIN
 
 
 class Subscriptions(SynkTest):
@@ -131,7 +133,8 @@ class Subscriptions(SynkTest):
         grown_mib = self.peak_mib() - alone_mib
         print(f"{end} events: {alone_mib:.0f} MiB alone, {grown_mib:+.0f} MiB with two that do not read")
         self.assertGreater(end, 500000)
-        self.assertLess(grown_mib, GROWTH_MIB)
+        if not IS_INSTRUMENTED:
+            self.assertLess(grown_mib, GROWTH_MIB)
         stopped.send_signal(signal.SIGCONT)
         for process in (holding, stopped):
             self.assert_all(self.read(process, end))
