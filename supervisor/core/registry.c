@@ -249,7 +249,7 @@ static void heed_worker_pauses(struct engine *engine, struct unit *unit,
     }
 }
 
-static void put_version(struct engine *engine, struct unit *unit, struct definition *definition)
+void unit_replace_version(struct engine *engine, struct unit *unit, struct definition *definition)
 {
     const struct unit_options *options = definition->unit;
     const struct unit_options *old = unit->current ? unit->current->definition->unit : NULL;
@@ -283,13 +283,8 @@ static void put_version(struct engine *engine, struct unit *unit, struct definit
 void unit_put_version(struct engine *engine, struct unit *unit, struct definition *definition)
 {
     bool is_new = !unit->current;
-    put_version(engine, unit, definition);
+    unit_replace_version(engine, unit, definition);
     tell_updated(engine, unit, is_new ? "created" : "config-change", NULL, NULL);
-}
-
-void unit_replace_version(struct engine *engine, struct unit *unit, struct definition *definition)
-{
-    put_version(engine, unit, definition);
 }
 
 void unit_set_enabled(struct engine *engine, struct unit *unit, bool enabled)
